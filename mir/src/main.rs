@@ -1,0 +1,2 @@
+//! The `mir` tool.
+fn main() {}

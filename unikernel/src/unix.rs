@@ -1,0 +1,2 @@
+//! mir-www on Unix.
+fn main() {}

@@ -1,0 +1,2 @@
+//! mir-www on Xen.
+fn main() {}

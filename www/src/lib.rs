@@ -1,0 +1,9 @@
+//! A web site, served: HTTP, the site's pack, and a TCP/IP stack for those who have no kernel's.
+//!
+//! This crate knows no hypervisor and no operating system. What it needs of the world comes in
+//! through the seams in [`seam`]: a [`Stack`] that hands out connections, a [`Clock`].
+#![no_std]
+
+pub mod seam;
+
+pub use seam::{Clock, Conn, ConnError, Stack};
