@@ -4,6 +4,13 @@
 //! through the seams in [`seam`]: a [`Stack`] that hands out connections, a [`Clock`].
 #![no_std]
 
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+pub mod date;
+pub mod encoding;
+pub mod pack;
 pub mod seam;
 
 pub use seam::{Clock, Conn, ConnError, Stack};

@@ -1,0 +1,215 @@
+//! Response heads as the pack keeps them: how they are made, and what is asked of them.
+//!
+//! A head is the status line and the header lines, each with its line end; `Date`, `Connection`
+//! and the empty line come when it is sent.
+
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::date::imf_fixdate;
+use crate::encoding::Encoding;
+
+/// What a head says.
+pub(super) struct Head<'a> {
+    pub(super) status: u16,
+    pub(super) media_type: &'a str,
+    pub(super) length: usize,
+    pub(super) etag: &'a str,
+    pub(super) modified: Option<u64>,
+    pub(super) encoding: Encoding,
+    /// Whether there are other encodings.
+    pub(super) varies: bool,
+    pub(super) location: &'a str,
+    pub(super) extra: &'a [(String, String)],
+}
+
+impl Head<'_> {
+    /// The head of a response that carries the body.
+    pub(super) fn full(&self) -> Vec<u8> {
+        let mut out = status_line(self.status);
+        if !self.location.is_empty() {
+            line(&mut out, "Location", self.location);
+        }
+        if !self.media_type.is_empty() {
+            line(&mut out, "Content-Type", self.media_type);
+        }
+        line(&mut out, "Content-Length", &format!("{}", self.length));
+        if self.encoding != Encoding::Identity {
+            line(&mut out, "Content-Encoding", self.encoding.name());
+        }
+        self.validators(&mut out);
+        if let Some(at) = self.modified {
+            out.extend_from_slice(b"Last-Modified: ");
+            out.extend_from_slice(&imf_fixdate(at));
+            out.extend_from_slice(b"\r\n");
+        }
+        for (name, value) in self.extra {
+            line(&mut out, name, value);
+        }
+        out
+    }
+
+    /// The head of a 304 (RFC 9110, 15.4.5).
+    pub(super) fn not_modified(&self) -> Vec<u8> {
+        let mut out = status_line(304);
+        self.validators(&mut out);
+        for (name, value) in self.extra {
+            let kept = ["Cache-Control", "Content-Location", "Expires"];
+            if kept.iter().any(|k| name.eq_ignore_ascii_case(k)) {
+                line(&mut out, name, value);
+            }
+        }
+        out
+    }
+
+    fn validators(&self, out: &mut Vec<u8>) {
+        if !self.etag.is_empty() {
+            line(out, "ETag", self.etag);
+        }
+        if self.varies {
+            line(out, "Vary", "Accept-Encoding");
+        }
+    }
+}
+
+fn status_line(status: u16) -> Vec<u8> {
+    format!("HTTP/1.1 {status} {}\r\n", reason(status)).into_bytes()
+}
+
+/// The phrase of a status that a pack may have.
+pub(super) fn reason(status: u16) -> &'static str {
+    match status {
+        200 => "OK",
+        301 => "Moved Permanently",
+        302 => "Found",
+        304 => "Not Modified",
+        308 => "Permanent Redirect",
+        _ => "Not Found",
+    }
+}
+
+fn line(out: &mut Vec<u8>, name: &str, value: &str) {
+    for part in [name, ": ", value, "\r\n"] {
+        out.extend_from_slice(part.as_bytes());
+    }
+}
+
+/// Whether a site may add this field: a well-formed one that the pack or the connection does not
+/// set itself.
+pub(super) fn may_add(name: &str, value: &str) -> bool {
+    let ours = [
+        "Connection",
+        "Content-Encoding",
+        "Content-Length",
+        "Content-Type",
+        "Date",
+        "ETag",
+        "Keep-Alive",
+        "Last-Modified",
+        "Location",
+        "Trailer",
+        "Transfer-Encoding",
+        "Upgrade",
+        "Vary",
+    ];
+    is_token(name.as_bytes())
+        && is_value(value.as_bytes())
+        && !ours.iter().any(|o| name.eq_ignore_ascii_case(o))
+}
+
+/// Whether these bytes are a token (RFC 9110, 5.6.2).
+pub(super) fn is_token(bytes: &[u8]) -> bool {
+    let is = |b: &u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(b);
+    !bytes.is_empty() && bytes.iter().all(is)
+}
+
+/// Whether these bytes are a field value, without white space around it and without control
+/// characters, so that it cannot end its line.
+pub(super) fn is_value(bytes: &[u8]) -> bool {
+    bytes.trim_ascii().len() == bytes.len()
+        && bytes.iter().all(|b| !b.is_ascii_control() || *b == b'\t')
+}
+
+/// Whether this is a strong entity tag (RFC 9110, 8.8.3).
+pub(super) fn is_etag(bytes: &[u8]) -> bool {
+    let [b'"', inner @ .., b'"'] = bytes else {
+        return false;
+    };
+    inner.iter().all(|b| *b > b' ' && *b != b'"' && *b != 0x7f)
+}
+
+/// What [`check`] holds a head against.
+pub(super) struct Expected<'a> {
+    pub(super) status: u16,
+    /// `None`: there must be no `Content-Length`.
+    pub(super) length: Option<usize>,
+    pub(super) etag: &'a [u8],
+    pub(super) encoding: Option<Encoding>,
+    pub(super) location: &'a [u8],
+}
+
+/// Whether a head is well-formed, says what is expected of it, and leaves to the connection what
+/// is the connection's.
+pub(super) fn check(head: &[u8], expected: &Expected<'_>) -> bool {
+    let start = status_line(expected.status);
+    let Some(mut rest) = head.strip_prefix(&start[..]) else {
+        return false;
+    };
+    let mut length = None;
+    let mut etag = &b""[..];
+    let mut encoding = &b"identity"[..];
+    let mut location = &b""[..];
+    while !rest.is_empty() {
+        let Some(end) = memchr::memchr(b'\r', rest) else {
+            return false;
+        };
+        let (line, after) = rest.split_at(end);
+        let Some(colon) = memchr::memchr(b':', line) else {
+            return false;
+        };
+        let (name, value) = (&line[..colon], &line[colon + 1..]);
+        let Some(value) = value.strip_prefix(b" ") else {
+            return false;
+        };
+        if !after.starts_with(b"\r\n") || !is_token(name) || !is_value(value) {
+            return false;
+        }
+        rest = &after[2..];
+        let is = |n: &str| name.eq_ignore_ascii_case(n.as_bytes());
+        if is("Content-Length") {
+            if length.is_some() {
+                return false;
+            }
+            length = Some(value);
+        } else if is("ETag") {
+            etag = value;
+        } else if is("Content-Encoding") {
+            encoding = value;
+        } else if is("Location") {
+            location = value;
+        } else if [
+            "Date",
+            "Connection",
+            "Keep-Alive",
+            "Transfer-Encoding",
+            "Trailer",
+            "Upgrade",
+        ]
+        .into_iter()
+        .any(is)
+        {
+            return false;
+        }
+    }
+    let same_length = match (length, expected.length) {
+        (None, None) => true,
+        (Some(text), Some(length)) => text == format!("{length}").as_bytes(),
+        _ => false,
+    };
+    let wanted = expected.encoding.unwrap_or(Encoding::Identity).name();
+    same_length
+        && etag == expected.etag
+        && encoding == wanted.as_bytes()
+        && location == expected.location
+}

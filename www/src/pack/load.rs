@@ -1,0 +1,464 @@
+//! Reading a pack in place.
+
+use core::fmt;
+
+use twox_hash::XxHash3_64;
+
+use super::head::{self, Expected};
+use super::record::{ALIGN, EntryRecord, Header, NONE, Slot, VariantRecord, u64_at};
+use super::{VERSION, is_canonical};
+use crate::encoding::{Accept, Encoding};
+
+/// Length of the hash at the end.
+const HASH_LEN: usize = 8;
+
+/// A loaded pack: a view of its bytes, cheap to copy.
+#[derive(Clone, Copy)]
+pub struct Pack<'a> {
+    header: Header,
+    slots: &'a [[u8; Slot::LEN]],
+    entries: &'a [[u8; EntryRecord::LEN]],
+    variants: &'a [[u8; VariantRecord::LEN]],
+    text: &'a [u8],
+    keys: &'a [u8],
+    bodies: &'a [u8],
+}
+
+/// Why bytes are not a pack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PackError {
+    /// They do not begin as a pack does.
+    NotAPack,
+    /// A version that this program does not read.
+    Version(u32),
+    /// Fewer or more bytes than the pack says it has.
+    Length {
+        /// What the pack says.
+        expected: u64,
+        /// What there is.
+        found: u64,
+    },
+    /// The hash over all bytes is another one: the pack was altered.
+    Altered,
+    /// The hash is right and the contents are not: whatever wrote this is at fault. Says which
+    /// part is malformed.
+    Malformed(&'static str),
+}
+
+impl fmt::Display for PackError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotAPack => f.write_str("this is no pack"),
+            Self::Version(v) => write!(f, "the pack has version {v}, not {VERSION}"),
+            Self::Length { expected, found } => {
+                write!(f, "the pack should have {expected} bytes and has {found}")
+            }
+            Self::Altered => f.write_str("the pack is altered: its hash does not match"),
+            Self::Malformed(what) => write!(f, "the pack is malformed: {what}"),
+        }
+    }
+}
+
+impl core::error::Error for PackError {}
+
+impl<'a> Pack<'a> {
+    /// Checks all of `data` and gives a view of it.
+    pub fn load(data: &'a [u8]) -> Result<Self, PackError> {
+        let length = |expected| PackError::Length {
+            expected,
+            found: data.len() as u64,
+        };
+        if !Header::has_magic(data) {
+            return Err(PackError::NotAPack);
+        }
+        let fixed = (Header::LEN + HASH_LEN) as u64;
+        let first = data.first_chunk().ok_or(length(fixed))?;
+        match Header::version(first) {
+            VERSION => {}
+            other => return Err(PackError::Version(other)),
+        }
+        let header = Header::decode(first).ok_or(PackError::Malformed("header"))?;
+        if header.total != data.len() as u64 || header.total < fixed {
+            return Err(length(header.total));
+        }
+        let (content, hash) = data.split_at(data.len() - HASH_LEN);
+        if XxHash3_64::oneshot(content) != u64_at(hash, 0) {
+            return Err(PackError::Altered);
+        }
+        let mut rest = &content[Header::LEN..];
+        let mut take = |count: u32, size: usize| {
+            let length = usize::try_from(u64::from(count) * size as u64).ok();
+            let split = length.and_then(|l| rest.split_at_checked(l));
+            let (section, after) = split.ok_or(PackError::Malformed("sections"))?;
+            rest = after;
+            Ok(section)
+        };
+        let pack = Self {
+            header,
+            slots: take(header.slots, Slot::LEN)?.as_chunks().0,
+            entries: take(header.entries, EntryRecord::LEN)?.as_chunks().0,
+            variants: take(header.variants, VariantRecord::LEN)?.as_chunks().0,
+            text: take(header.text, 1)?,
+            keys: take(header.keys, 1)?,
+            bodies: take(header.bodies, 1)?,
+        };
+        if !rest.is_empty() || !(header.bodies as usize).is_multiple_of(ALIGN) {
+            return Err(PackError::Malformed("sections"));
+        }
+        pack.check()?;
+        Ok(pack)
+    }
+
+    /// What names this content: the digest that its writer was given.
+    pub fn id(&self) -> &[u8; 32] {
+        &self.header.id
+    }
+
+    /// Length of the pack in bytes.
+    pub fn size(&self) -> u64 {
+        self.header.total
+    }
+
+    /// The entry at a decoded path.
+    pub fn find(&self, path: &[u8]) -> Option<Entry<'a>> {
+        let hash = XxHash3_64::oneshot(path);
+        let mask = self.slots.len() - 1;
+        let mut at = hash as usize & mask;
+        // There is always a free slot: loading has seen to it.
+        loop {
+            let slot = Slot::decode(&self.slots[at]);
+            if slot.entry == 0 {
+                return None;
+            }
+            if slot.tag == (hash >> 32) as u32 {
+                let entry = self.entry(slot.entry - 1);
+                if entry.path_bytes() == path {
+                    return Some(entry);
+                }
+            }
+            at = (at + 1) & mask;
+        }
+    }
+
+    /// The page for paths that are not there, if the site has one.
+    pub fn not_found(&self) -> Option<Entry<'a>> {
+        (self.header.not_found != NONE).then(|| self.entry(self.header.not_found))
+    }
+
+    /// All entries that have a path, sorted by it.
+    pub fn entries(&self) -> impl ExactSizeIterator<Item = Entry<'a>> + use<'a> {
+        let pack = *self;
+        let paths = pack.paths() as u32;
+        (0..paths).map(move |i| pack.entry(i))
+    }
+
+    /// What is said of the site as a whole, by name: room for what later versions want to know.
+    pub fn keys(&self) -> Keys<'a> {
+        Keys(self.keys)
+    }
+
+    /// The value of a key.
+    pub fn key(&self, name: &str) -> Option<&'a [u8]> {
+        self.keys()
+            .find(|(n, _)| *n == name)
+            .map(|(_, value)| value)
+    }
+
+    fn entry(&self, index: u32) -> Entry<'a> {
+        let record = EntryRecord::decode(&self.entries[index as usize]);
+        Entry {
+            record,
+            variants: self.variants,
+            text: self.text,
+            bodies: self.bodies,
+        }
+    }
+
+    /// The number of entries with a path. The page for missing ones has none, and is the last.
+    fn paths(&self) -> usize {
+        self.entries.len() - usize::from(self.header.not_found != NONE)
+    }
+
+    fn check(&self) -> Result<(), PackError> {
+        let not_found = self.header.not_found;
+        if not_found != NONE && not_found as usize + 1 != self.entries.len() {
+            return Err(PackError::Malformed("page for missing paths"));
+        }
+        let mut last = "";
+        let mut first_variant = 0;
+        for (i, record) in self.entries.iter().enumerate() {
+            let record = EntryRecord::decode(record);
+            if record.first_variant != first_variant {
+                return Err(PackError::Malformed("variants"));
+            }
+            first_variant += u32::from(record.variants);
+            let missing = i == not_found as usize;
+            let path = self.check_entry(&record, missing)?;
+            if !missing && path <= last {
+                return Err(PackError::Malformed("order of paths"));
+            }
+            last = path;
+        }
+        if first_variant as usize != self.variants.len() {
+            return Err(PackError::Malformed("variants"));
+        }
+        self.check_slots()?;
+        let mut last = "";
+        let mut keys = self.keys();
+        for (name, _) in &mut keys {
+            if name <= last {
+                return Err(PackError::Malformed("keys"));
+            }
+            last = name;
+        }
+        if keys.0.iter().any(|b| *b != 0) || keys.0.len() >= ALIGN {
+            return Err(PackError::Malformed("keys"));
+        }
+        Ok(())
+    }
+
+    /// Checks one entry with its variants, and gives its path.
+    fn check_entry(&self, record: &EntryRecord, missing: bool) -> Result<&'a str, PackError> {
+        let text = |span: super::record::Span, what| {
+            let bytes = span.of(self.text).ok_or(PackError::Malformed(what))?;
+            core::str::from_utf8(bytes).map_err(|_| PackError::Malformed(what))
+        };
+        let path = text(record.path, "path")?;
+        let well = if missing {
+            path.is_empty()
+        } else {
+            is_canonical(path)
+        };
+        if !well {
+            return Err(PackError::Malformed("path"));
+        }
+        let location = text(record.location, "location")?;
+        text(record.media_type, "media type")?;
+        let well = match record.status {
+            200 => !missing && location.is_empty(),
+            301 | 302 | 308 => !missing && !location.is_empty(),
+            404 => missing && location.is_empty(),
+            _ => false,
+        };
+        if !well {
+            return Err(PackError::Malformed("status"));
+        }
+        let first = record.first_variant as usize;
+        let variants = self
+            .variants
+            .get(first..first + usize::from(record.variants));
+        let variants = variants.ok_or(PackError::Malformed("variants"))?;
+        let mut next = 0;
+        for variant in variants {
+            let variant = VariantRecord::decode(variant);
+            // The identity is always there and comes first.
+            if variant.encoding < next || (next == 0 && variant.encoding != 0) {
+                return Err(PackError::Malformed("encoding"));
+            }
+            next = variant.encoding + 1;
+            self.check_variant(record, &variant, location)?;
+        }
+        if next == 0 {
+            return Err(PackError::Malformed("encoding"));
+        }
+        Ok(path)
+    }
+
+    fn check_variant(
+        &self,
+        entry: &EntryRecord,
+        variant: &VariantRecord,
+        location: &str,
+    ) -> Result<(), PackError> {
+        let encoding = Encoding::ALL.get(variant.encoding as usize).copied();
+        let encoding = encoding.ok_or(PackError::Malformed("encoding"))?;
+        let body = variant
+            .body
+            .of(self.bodies)
+            .ok_or(PackError::Malformed("body"))?;
+        let etag = variant
+            .etag
+            .of(self.text)
+            .ok_or(PackError::Malformed("entity tag"))?;
+        let well = if entry.status == 200 {
+            head::is_etag(etag)
+        } else {
+            etag.is_empty()
+        };
+        if !well {
+            return Err(PackError::Malformed("entity tag"));
+        }
+        let full = variant
+            .head
+            .of(self.text)
+            .ok_or(PackError::Malformed("head"))?;
+        let expected = Expected {
+            status: entry.status,
+            length: Some(body.len()),
+            etag,
+            encoding: Some(encoding),
+            location: location.as_bytes(),
+        };
+        if !head::check(full, &expected) {
+            return Err(PackError::Malformed("head"));
+        }
+        let short = variant.not_modified.of(self.text);
+        let short = short.ok_or(PackError::Malformed("head of a 304"))?;
+        let expected = Expected {
+            status: 304,
+            length: None,
+            etag,
+            encoding: None,
+            location: b"",
+        };
+        let well = match entry.status {
+            200 => head::check(short, &expected),
+            _ => short.is_empty(),
+        };
+        well.then_some(())
+            .ok_or(PackError::Malformed("head of a 304"))
+    }
+
+    /// Checks that looking up finds each path, and ends for any other.
+    fn check_slots(&self) -> Result<(), PackError> {
+        let used = || self.slots.iter().map(Slot::decode).filter(|s| s.entry != 0);
+        let in_range = used().all(|s| s.entry as usize <= self.paths());
+        let well = self.slots.len().is_power_of_two()
+            && used().count() == self.paths()
+            && self.paths() < self.slots.len()
+            && in_range;
+        let found = || {
+            self.entries().enumerate().all(|(i, entry)| {
+                let found = self.find(entry.path_bytes());
+                found.is_some_and(|f| f.record == self.entry(i as u32).record)
+            })
+        };
+        if well && found() {
+            Ok(())
+        } else {
+            Err(PackError::Malformed("slots"))
+        }
+    }
+}
+
+/// What answers for one path.
+#[derive(Clone, Copy)]
+pub struct Entry<'a> {
+    record: EntryRecord,
+    variants: &'a [[u8; VariantRecord::LEN]],
+    text: &'a [u8],
+    bodies: &'a [u8],
+}
+
+impl<'a> Entry<'a> {
+    /// The path, decoded. Empty for the page that answers for missing paths.
+    pub fn path(&self) -> &'a str {
+        core::str::from_utf8(self.path_bytes()).unwrap_or_default()
+    }
+
+    /// The status that it answers with: 200, 301, 302, 308 or 404.
+    pub fn status(&self) -> u16 {
+        self.record.status
+    }
+
+    /// The media type; empty for a redirect.
+    pub fn media_type(&self) -> &'a str {
+        let bytes = self.record.media_type.of(self.text).unwrap_or_default();
+        core::str::from_utf8(bytes).unwrap_or_default()
+    }
+
+    /// Where a redirect leads; empty for others.
+    pub fn location(&self) -> &'a str {
+        let bytes = self.record.location.of(self.text).unwrap_or_default();
+        core::str::from_utf8(bytes).unwrap_or_default()
+    }
+
+    /// When it was last modified, in seconds since 1970.
+    pub fn modified(&self) -> Option<u64> {
+        (self.record.modified != u64::MAX).then_some(self.record.modified)
+    }
+
+    /// Its encodings, the identity first.
+    pub fn variants(&self) -> impl ExactSizeIterator<Item = Variant<'a>> + use<'a> {
+        let entry = *self;
+        (0..self.record.variants).map(move |i| entry.variant(i))
+    }
+
+    /// The variant that this client likes best; `None` if it accepts none that there is. Where it
+    /// does not care, br, then gzip, then the identity.
+    pub fn pick(&self, accept: Accept) -> Option<Variant<'a>> {
+        let mut best = None;
+        let mut most = 0;
+        for i in 0..self.record.variants {
+            let record = self.record(i);
+            // In the order of `Encoding::ALL`: the later wins.
+            let weight = accept.weight(Encoding::ALL[record.encoding as usize]);
+            if weight > 0 && weight >= most {
+                most = weight;
+                best = Some(i);
+            }
+        }
+        best.map(|i| self.variant(i))
+    }
+
+    fn path_bytes(&self) -> &'a [u8] {
+        self.record.path.of(self.text).unwrap_or_default()
+    }
+
+    fn record(&self, index: u16) -> VariantRecord {
+        let at = self.record.first_variant as usize + usize::from(index);
+        VariantRecord::decode(&self.variants[at])
+    }
+
+    fn variant(&self, index: u16) -> Variant<'a> {
+        let record = self.record(index);
+        Variant {
+            encoding: Encoding::ALL[record.encoding as usize],
+            etag: record.etag.of(self.text).unwrap_or_default(),
+            head: record.head.of(self.text).unwrap_or_default(),
+            not_modified: record.not_modified.of(self.text).unwrap_or_default(),
+            body: record.body.of(self.bodies).unwrap_or_default(),
+        }
+    }
+}
+
+/// One encoding of an entry, as it is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Variant<'a> {
+    /// Which one.
+    pub encoding: Encoding,
+    /// Its strong entity tag with the quotes; empty for a redirect and for the 404 page.
+    pub etag: &'a [u8],
+    /// Status line and header lines, without `Date`, `Connection` and the empty line.
+    pub head: &'a [u8],
+    /// The same for a 304; empty unless the status is 200.
+    pub not_modified: &'a [u8],
+    /// The body.
+    pub body: &'a [u8],
+}
+
+/// The keys of a pack, in order: name and value.
+#[derive(Clone)]
+pub struct Keys<'a>(&'a [u8]);
+
+impl<'a> Iterator for Keys<'a> {
+    type Item = (&'a str, &'a [u8]);
+
+    /// Ends at the first that is malformed, which loading does not let pass.
+    fn next(&mut self) -> Option<Self::Item> {
+        let (name_len, rest) = self.0.split_first_chunk()?;
+        let (value_len, rest) = rest.split_first_chunk()?;
+        let (name_len, value_len) = (
+            u32::from_le_bytes(*name_len),
+            u32::from_le_bytes(*value_len),
+        );
+        if name_len == 0 {
+            return None;
+        }
+        let (name, rest) = rest.split_at_checked(name_len as usize)?;
+        let (value, rest) = rest.split_at_checked(value_len as usize)?;
+        let name = core::str::from_utf8(name).ok()?;
+        self.0 = rest;
+        Some((name, value))
+    }
+}

@@ -1,0 +1,443 @@
+//! Making a pack.
+
+use alloc::borrow::ToOwned;
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::fmt;
+
+use twox_hash::XxHash3_64;
+
+use super::head::{self, Head};
+use super::is_canonical;
+use super::record::{ALIGN, EntryRecord, Header, NONE, Slot, Span, VariantRecord};
+use crate::date;
+use crate::encoding::Encoding;
+
+/// An encoded body is kept only if it saves this many bytes, and one in [`SAVES_SHARE`].
+const SAVES_BYTES: usize = 64;
+const SAVES_SHARE: usize = 16;
+
+/// Collects what a site answers, in any order, and writes it as a pack. The same input gives the
+/// same bytes.
+#[derive(Default)]
+pub struct Writer {
+    entries: BTreeMap<String, New>,
+    not_found: Option<Page>,
+    headers: Vec<(String, String)>,
+    keys: BTreeMap<String, Vec<u8>>,
+}
+
+/// Something with a body.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Page {
+    /// Its media type, the value of `Content-Type`.
+    pub media_type: String,
+    /// When it was last modified, in seconds since 1970.
+    pub modified: Option<u64>,
+    /// The body.
+    pub body: Vec<u8>,
+    /// The body as gzip. Left out if it is not worth it.
+    pub gzip: Option<Vec<u8>>,
+    /// The body as Brotli. Left out if it is not worth it.
+    pub br: Option<Vec<u8>>,
+    /// More header fields of this page, beside those of the whole site.
+    pub headers: Vec<(String, String)>,
+}
+
+/// Why something cannot be written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WriteError {
+    /// A path that is not absolute, decoded and free of `.`, `..`, `//` and control characters,
+    /// or is longer than [`MAX_PATH`](super::MAX_PATH).
+    Path(String),
+    /// This path is there already.
+    Duplicate(String),
+    /// A header field that is malformed, or that the pack or the connection sets itself.
+    Field(String),
+    /// A media type that is none.
+    MediaType(String),
+    /// A redirect to what is no absolute path and no URI.
+    Location(String),
+    /// A redirect with another status than 301, 302 or 308.
+    Status(u16),
+    /// A key without a name, or one that is there already.
+    Key(String),
+    /// More than 4 GiB of a kind.
+    TooLarge,
+}
+
+impl fmt::Display for WriteError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Path(p) => write!(f, "{p:?} is not a path that can be served"),
+            Self::Duplicate(p) => write!(f, "there are two answers for the path {p:?}"),
+            Self::Field(n) => write!(f, "the header field {n:?} cannot be set"),
+            Self::MediaType(t) => write!(f, "{t:?} is not a media type"),
+            Self::Location(l) => write!(f, "{l:?} is not a place to redirect to"),
+            Self::Status(s) => write!(f, "{s} is not the status of a redirect"),
+            Self::Key(n) => write!(f, "the key {n:?} is empty or there already"),
+            Self::TooLarge => f.write_str("the site has more than 4 GiB"),
+        }
+    }
+}
+
+impl core::error::Error for WriteError {}
+
+enum New {
+    Page(Page),
+    Redirect { status: u16, location: String },
+}
+
+impl Writer {
+    /// One without anything in it.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a header field to every page of the site.
+    pub fn header(&mut self, name: &str, value: &str) -> Result<(), WriteError> {
+        check_field(name, value)?;
+        self.headers.push((name.to_owned(), value.to_owned()));
+        Ok(())
+    }
+
+    /// Adds a page. `path` is decoded: as people read it, not as it is in a URI.
+    pub fn page(&mut self, path: &str, page: Page) -> Result<(), WriteError> {
+        check_page(&page)?;
+        self.add(path, New::Page(page))
+    }
+
+    /// Adds a redirect with the status 301, 302 or 308 to `location`: a path beginning with `/`,
+    /// or a URI, percent-encoded.
+    pub fn redirect(&mut self, path: &str, status: u16, location: &str) -> Result<(), WriteError> {
+        if !matches!(status, 301 | 302 | 308) {
+            return Err(WriteError::Status(status));
+        }
+        let scheme = location.split_once(':').is_some_and(|(scheme, _)| {
+            scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+                && scheme
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b))
+        });
+        let visible = location.bytes().all(|b| b.is_ascii_graphic());
+        if !visible || !(scheme || location.starts_with('/')) {
+            return Err(WriteError::Location(location.to_owned()));
+        }
+        self.add(
+            path,
+            New::Redirect {
+                status,
+                location: location.to_owned(),
+            },
+        )
+    }
+
+    /// Sets the page that is sent, with status 404, for paths that are not there.
+    pub fn not_found(&mut self, page: Page) -> Result<(), WriteError> {
+        check_page(&page)?;
+        self.not_found = Some(page);
+        Ok(())
+    }
+
+    /// Says something of the site as a whole.
+    pub fn key(&mut self, name: &str, value: &[u8]) -> Result<(), WriteError> {
+        if name.is_empty() || self.keys.contains_key(name) {
+            return Err(WriteError::Key(name.to_owned()));
+        }
+        self.keys.insert(name.to_owned(), value.to_owned());
+        Ok(())
+    }
+
+    /// Writes the pack. `digest` names the content: it is given all that is in the pack but the
+    /// bytes before the name, the name itself and the hash.
+    pub fn finish(self, digest: impl FnOnce(&[u8]) -> [u8; 32]) -> Result<Vec<u8>, WriteError> {
+        let mut layout = Layout::default();
+        let mut slots = vec![Slot::default(); (self.entries.len() * 2).next_power_of_two().max(2)];
+        for (path, new) in &self.entries {
+            let index = layout.entries.len();
+            insert(&mut slots, path, index)?;
+            match new {
+                New::Page(page) => layout.page(path, 200, page, &self.headers)?,
+                New::Redirect { status, location } => layout.redirect(path, *status, location)?,
+            }
+        }
+        let not_found = match &self.not_found {
+            Some(page) => {
+                layout.page("", 404, page, &self.headers)?;
+                number(layout.entries.len() - 1)?
+            }
+            None => NONE,
+        };
+        let mut keys = Vec::new();
+        for (name, value) in &self.keys {
+            keys.extend_from_slice(&number(name.len())?.to_le_bytes());
+            keys.extend_from_slice(&number(value.len())?.to_le_bytes());
+            keys.extend_from_slice(name.as_bytes());
+            keys.extend_from_slice(value);
+        }
+        layout.write(&slots, keys, not_found, digest)
+    }
+
+    fn add(&mut self, path: &str, new: New) -> Result<(), WriteError> {
+        if !is_canonical(path) {
+            return Err(WriteError::Path(path.to_owned()));
+        }
+        if self.entries.contains_key(path) {
+            return Err(WriteError::Duplicate(path.to_owned()));
+        }
+        self.entries.insert(path.to_owned(), new);
+        Ok(())
+    }
+}
+
+fn check_page(page: &Page) -> Result<(), WriteError> {
+    page.headers
+        .iter()
+        .try_for_each(|(name, value)| check_field(name, value))?;
+    let (essence, _) = page
+        .media_type
+        .split_once(';')
+        .unwrap_or((&page.media_type, ""));
+    let well = essence
+        .trim_end()
+        .split_once('/')
+        .is_some_and(|(t, s)| head::is_token(t.as_bytes()) && head::is_token(s.as_bytes()));
+    if !well || !head::is_value(page.media_type.as_bytes()) {
+        return Err(WriteError::MediaType(page.media_type.clone()));
+    }
+    Ok(())
+}
+
+fn check_field(name: &str, value: &str) -> Result<(), WriteError> {
+    if head::may_add(name, value) {
+        Ok(())
+    } else {
+        Err(WriteError::Field(name.to_owned()))
+    }
+}
+
+fn insert(slots: &mut [Slot], path: &str, entry: usize) -> Result<(), WriteError> {
+    let hash = XxHash3_64::oneshot(path.as_bytes());
+    let mask = slots.len() - 1;
+    let mut at = hash as usize & mask;
+    while slots[at].entry != 0 {
+        at = (at + 1) & mask;
+    }
+    slots[at] = Slot {
+        tag: (hash >> 32) as u32,
+        entry: number(entry + 1)?,
+    };
+    Ok(())
+}
+
+fn number(n: usize) -> Result<u32, WriteError> {
+    // NONE is no number.
+    u32::try_from(n)
+        .ok()
+        .filter(|n| *n != NONE)
+        .ok_or(WriteError::TooLarge)
+}
+
+/// The sections as they grow.
+#[derive(Default)]
+struct Layout {
+    entries: Vec<EntryRecord>,
+    variants: Vec<VariantRecord>,
+    text: Vec<u8>,
+    bodies: Vec<u8>,
+    /// Texts that many entries share.
+    shared: BTreeMap<Vec<u8>, Span>,
+}
+
+impl Layout {
+    fn page(
+        &mut self,
+        path: &str,
+        status: u16,
+        page: &Page,
+        headers: &[(String, String)],
+    ) -> Result<(), WriteError> {
+        let extra = [headers, &page.headers].concat();
+        let modified = page.modified.map(|m| m.min(date::MAX));
+        let bodies = [Some(&page.body), page.gzip.as_ref(), page.br.as_ref()];
+        let kept = Encoding::ALL
+            .into_iter()
+            .zip(bodies)
+            .filter_map(|(encoding, body)| {
+                let body = body?;
+                let worth = encoding == Encoding::Identity
+                    || body.len() + (page.body.len() / SAVES_SHARE).max(SAVES_BYTES)
+                        <= page.body.len();
+                worth.then_some((encoding, body))
+            });
+        let kept: Vec<_> = kept.collect();
+        let hash = XxHash3_64::oneshot(&page.body);
+        let first_variant = number(self.variants.len())?;
+        for (encoding, body) in &kept {
+            let etag = match (status, encoding) {
+                (404, _) => String::new(),
+                (_, Encoding::Identity) => format!("\"{hash:016x}\""),
+                // What is encoded otherwise is another representation, with another strong tag.
+                (_, other) => format!("\"{hash:016x}-{}\"", other.name()),
+            };
+            let head = Head {
+                status,
+                media_type: &page.media_type,
+                length: body.len(),
+                etag: &etag,
+                modified: modified.filter(|_| status == 200),
+                encoding: *encoding,
+                varies: kept.len() > 1,
+                location: "",
+                extra: &extra,
+            };
+            let not_modified = if status == 200 {
+                head.not_modified()
+            } else {
+                Vec::new()
+            };
+            let record = VariantRecord {
+                encoding: *encoding as u32,
+                etag: self.text(etag.as_bytes())?,
+                head: self.text(&head.full())?,
+                not_modified: self.text(&not_modified)?,
+                body: self.body(body)?,
+            };
+            self.variants.push(record);
+        }
+        let record = EntryRecord {
+            path: self.text(path.as_bytes())?,
+            media_type: self.share(page.media_type.as_bytes())?,
+            location: Span::default(),
+            modified: modified.unwrap_or(u64::MAX),
+            first_variant,
+            variants: kept.len() as u16,
+            status,
+        };
+        self.entries.push(record);
+        Ok(())
+    }
+
+    fn redirect(&mut self, path: &str, status: u16, location: &str) -> Result<(), WriteError> {
+        let head = Head {
+            status,
+            media_type: "",
+            length: 0,
+            etag: "",
+            modified: None,
+            encoding: Encoding::Identity,
+            varies: false,
+            location,
+            extra: &[],
+        };
+        let variant = VariantRecord {
+            encoding: Encoding::Identity as u32,
+            etag: Span::default(),
+            head: self.text(&head.full())?,
+            not_modified: Span::default(),
+            body: Span::default(),
+        };
+        let record = EntryRecord {
+            path: self.text(path.as_bytes())?,
+            media_type: Span::default(),
+            location: self.share(location.as_bytes())?,
+            modified: u64::MAX,
+            first_variant: number(self.variants.len())?,
+            variants: 1,
+            status,
+        };
+        self.variants.push(variant);
+        self.entries.push(record);
+        Ok(())
+    }
+
+    fn text(&mut self, bytes: &[u8]) -> Result<Span, WriteError> {
+        if bytes.is_empty() {
+            return Ok(Span::default());
+        }
+        let span = Span {
+            at: number(self.text.len())?,
+            len: number(bytes.len())?,
+        };
+        self.text.extend_from_slice(bytes);
+        Ok(span)
+    }
+
+    fn share(&mut self, bytes: &[u8]) -> Result<Span, WriteError> {
+        if let Some(span) = self.shared.get(bytes) {
+            return Ok(*span);
+        }
+        let span = self.text(bytes)?;
+        self.shared.insert(bytes.to_owned(), span);
+        Ok(span)
+    }
+
+    fn body(&mut self, bytes: &[u8]) -> Result<Span, WriteError> {
+        if bytes.is_empty() {
+            return Ok(Span::default());
+        }
+        let span = Span {
+            at: number(self.bodies.len())?,
+            len: number(bytes.len())?,
+        };
+        self.bodies.extend_from_slice(bytes);
+        pad(&mut self.bodies);
+        Ok(span)
+    }
+
+    fn write(
+        mut self,
+        slots: &[Slot],
+        mut keys: Vec<u8>,
+        not_found: u32,
+        digest: impl FnOnce(&[u8]) -> [u8; 32],
+    ) -> Result<Vec<u8>, WriteError> {
+        let records = Header::LEN
+            + slots.len() * Slot::LEN
+            + self.entries.len() * EntryRecord::LEN
+            + self.variants.len() * VariantRecord::LEN;
+        // The bodies begin aligned, relative to the pack.
+        let ragged = (records + self.text.len()) % ALIGN;
+        self.text
+            .resize(self.text.len() + (ALIGN - ragged) % ALIGN, 0);
+        pad(&mut keys);
+        let total = records + self.text.len() + keys.len() + self.bodies.len() + 8;
+        let mut header = Header {
+            total: total as u64,
+            id: [0; 32],
+            slots: number(slots.len())?,
+            entries: number(self.entries.len())?,
+            variants: number(self.variants.len())?,
+            not_found,
+            text: number(self.text.len())?,
+            keys: number(keys.len())?,
+            bodies: number(self.bodies.len())?,
+        };
+        let mut out = Vec::with_capacity(total);
+        out.extend_from_slice(&header.encode());
+        slots
+            .iter()
+            .for_each(|s| out.extend_from_slice(&s.encode()));
+        self.entries
+            .iter()
+            .for_each(|e| out.extend_from_slice(&e.encode()));
+        self.variants
+            .iter()
+            .for_each(|v| out.extend_from_slice(&v.encode()));
+        for section in [&self.text, &keys, &self.bodies] {
+            out.extend_from_slice(section);
+        }
+        header.id = digest(&out[Header::IDENTIFIED_FROM..]);
+        out[..Header::LEN].copy_from_slice(&header.encode());
+        let hash = XxHash3_64::oneshot(&out);
+        out.extend_from_slice(&hash.to_le_bytes());
+        Ok(out)
+    }
+}
+
+fn pad(section: &mut Vec<u8>) {
+    section.resize(section.len().next_multiple_of(ALIGN), 0);
+}
