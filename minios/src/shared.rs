@@ -138,7 +138,11 @@ impl Shared {
     #[inline]
     fn writable(&self, offset: usize, len: usize) -> Result<*mut u8, Fault> {
         if offset > self.writable || len > self.writable - offset {
-            return Err(if self.writable == 0 { Fault::ReadOnly } else { Fault::OutOfBounds });
+            return Err(if self.writable == 0 {
+                Fault::ReadOnly
+            } else {
+                Fault::OutOfBounds
+            });
         }
         // SAFETY: `offset <= self.writable <= self.len`, as in `readable`.
         Ok(unsafe { self.at.as_ptr().add(offset) })
@@ -147,7 +151,11 @@ impl Shared {
 
 #[inline(always)]
 fn aligned<T>(at: *mut T) -> Result<*mut T, Fault> {
-    if at.is_aligned() { Ok(at) } else { Err(Fault::OutOfBounds) }
+    if at.is_aligned() {
+        Ok(at)
+    } else {
+        Err(Fault::OutOfBounds)
+    }
 }
 
 /// Copies `len` bytes. A byte may be fetched twice, but only the last fetch is kept.
