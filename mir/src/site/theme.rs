@@ -1,0 +1,86 @@
+//! Templates: the site's own, and behind them the ones that are built in.
+
+use std::collections::BTreeMap;
+
+use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, Value};
+
+use super::front::one_line;
+use crate::problem::{Problem, What};
+
+/// The folder of a site's templates.
+pub(crate) const FOLDER: &str = "templates";
+/// The stylesheet that the built-in templates use, and where it is served unless the site has a
+/// file of its own there.
+pub(crate) const STYLE: (&str, &str) = ("/style.css", include_str!("../../theme/style.css"));
+
+const BUILT_IN: &[(&str, &str)] = &[
+    ("404.html", include_str!("../../theme/404.html")),
+    ("base.html", include_str!("../../theme/base.html")),
+    ("list.html", include_str!("../../theme/list.html")),
+    ("page.html", include_str!("../../theme/page.html")),
+];
+
+/// The templates of one site.
+pub(crate) struct Theme {
+    engine: Environment<'static>,
+}
+
+impl Theme {
+    /// Compiles all templates of the site; what does not parse goes to `problems`.
+    pub(crate) fn new(own: BTreeMap<String, String>, problems: &mut Vec<Problem>) -> Self {
+        let names: Vec<_> = own.keys().cloned().collect();
+        let mut engine = Environment::new();
+        engine.set_undefined_behavior(UndefinedBehavior::SemiStrict);
+        engine.set_loader(move |name| {
+            let built_in = || {
+                let found = BUILT_IN.iter().find(|(known, _)| *known == name);
+                found.map(|(_, source)| (*source).to_owned())
+            };
+            Ok(own.get(name).cloned().or_else(built_in))
+        });
+        for name in names {
+            if let Err(error) = engine.get_template(&name) {
+                problems.push(problem(&name, &error));
+            }
+        }
+        Self { engine }
+    }
+
+    /// The name under which a template is found: as it is, or with `.html` added.
+    pub(crate) fn find(&self, name: &str) -> Option<String> {
+        [name.to_owned(), format!("{name}.html")]
+            .into_iter()
+            .find(|name| match self.engine.get_template(name) {
+                Ok(_) => true,
+                Err(error) => error.kind() != ErrorKind::TemplateNotFound,
+            })
+    }
+
+    /// Fills in a template for a page.
+    pub(crate) fn render(&self, name: &str, context: &Value) -> Result<String, Problem> {
+        self.engine
+            .get_template(name)
+            .and_then(|template| template.render(context))
+            .map_err(|error| problem(name, &error))
+    }
+}
+
+/// The innermost cause is what the author can mend; the outer ones say "error in include".
+fn problem(name: &str, error: &Error) -> Problem {
+    let mut cause = error;
+    while let Some(inner) = std::error::Error::source(cause).and_then(|e| e.downcast_ref::<Error>())
+    {
+        cause = inner;
+    }
+    let place = if cause.name().is_some() { cause } else { error };
+    let file = place.name().unwrap_or(name);
+    let what = match cause.detail() {
+        Some(detail) => format!("{}: {detail}", cause.kind()),
+        None => cause.kind().to_string(),
+    };
+    Problem::new(
+        format!("{FOLDER}/{file}"),
+        place.line(),
+        What::Template(one_line(&what)),
+    )
+}

@@ -1,0 +1,211 @@
+//! Finds the files of a folder, in the same order on every machine.
+//!
+//! Symbolic links are followed as long as they stay inside the site's folder; names that begin
+//! with a dot are passed over, but for `.well-known`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
+
+use crate::problem::{Problem, What};
+
+/// The largest file that a site may hold.
+pub const MAX_FILE: u64 = 1 << 30;
+/// The largest text (page, template, configuration) that a site may hold.
+pub const MAX_TEXT: u64 = 16 << 20;
+/// The most that all files of a site may hold together.
+pub const MAX_TOTAL: u64 = 4 << 30;
+/// The most files that a site may have.
+pub const MAX_FILES: usize = 1_000_000;
+const MAX_DEPTH: usize = 64;
+
+/// A file of the site.
+#[derive(Clone, Debug)]
+pub(crate) struct Source {
+    /// Where it is for the operating system.
+    pub(crate) path: PathBuf,
+    /// Its name for people, relative to the site's folder: `content/blog/a.md`.
+    pub(crate) name: String,
+    /// Its name relative to the folder that was walked: `blog/a.md`.
+    pub(crate) rel: String,
+    /// When it was last changed, in seconds since 1970.
+    pub(crate) modified: u64,
+}
+
+/// Walks the folders of one site.
+pub(crate) struct Walker {
+    root: PathBuf,
+    files: usize,
+    bytes: u64,
+    pub(crate) problems: Vec<Problem>,
+}
+
+impl Walker {
+    pub(crate) fn new(site: &Path) -> std::io::Result<Self> {
+        Ok(Self {
+            root: site.canonicalize()?,
+            files: 0,
+            bytes: 0,
+            problems: Vec::new(),
+        })
+    }
+
+    /// All files under the folder `name` of the site (`""` for the site's folder itself), but for
+    /// the names in `but` at its top. A folder that is not there has no files.
+    pub(crate) fn files(&mut self, name: &str, but: &[&str]) -> Vec<Source> {
+        let mut found = Vec::new();
+        let dir = self.root.join(name);
+        if dir.exists() {
+            let mut above = Vec::new();
+            self.walk(&dir, name, "", but, &mut above, &mut found);
+        }
+        found.sort_by(|a, b| a.rel.cmp(&b.rel));
+        found
+    }
+
+    /// One file of the site's folder, if it is there.
+    pub(crate) fn file(&mut self, name: &str) -> Option<Source> {
+        let path = self.root.join(name);
+        let mut found = Vec::new();
+        if path.exists() {
+            self.entry(&path, name, name, &mut Vec::new(), &mut found);
+        }
+        found.pop().filter(|source| source.name == name)
+    }
+
+    fn walk(
+        &mut self,
+        dir: &Path,
+        name: &str,
+        rel: &str,
+        but: &[&str],
+        above: &mut Vec<PathBuf>,
+        found: &mut Vec<Source>,
+    ) {
+        let real = match self.inside(dir, name) {
+            Some(real) => real,
+            None => return,
+        };
+        if above.contains(&real) || above.len() >= MAX_DEPTH {
+            let why = What::BadLink("leads back into a folder that it is in");
+            self.problems.push(Problem::new(name, None, why));
+            return;
+        }
+        let entries = match fs::read_dir(&real) {
+            Ok(entries) => entries,
+            Err(error) => return self.problems.push(Problem::io(name, &error)),
+        };
+        above.push(real);
+        for entry in entries {
+            let entry = match entry {
+                Ok(entry) => entry,
+                Err(error) => {
+                    self.problems.push(Problem::io(name, &error));
+                    continue;
+                }
+            };
+            let file = entry.file_name();
+            let Some(file) = file.to_str() else {
+                let lossy = join(name, &file.to_string_lossy());
+                let why = What::BadName("is not UTF-8");
+                self.problems.push(Problem::new(lossy, None, why));
+                continue;
+            };
+            if file.starts_with('.') && file != ".well-known" || but.contains(&file) {
+                continue;
+            }
+            self.entry(
+                &entry.path(),
+                &join(name, file),
+                &join(rel, file),
+                above,
+                found,
+            );
+        }
+        above.pop();
+    }
+
+    fn entry(
+        &mut self,
+        path: &Path,
+        name: &str,
+        rel: &str,
+        above: &mut Vec<PathBuf>,
+        found: &mut Vec<Source>,
+    ) {
+        if name.chars().any(char::is_control) {
+            let why = What::BadName("holds a control character");
+            return self
+                .problems
+                .push(Problem::new(name.escape_debug().to_string(), None, why));
+        }
+        let meta = match fs::metadata(path) {
+            Ok(meta) => meta,
+            Err(error) => return self.problems.push(Problem::io(name, &error)),
+        };
+        if meta.is_dir() {
+            return self.walk(path, name, rel, &[], above, found);
+        }
+        if !meta.is_file() || self.inside(path, name).is_none() {
+            return;
+        }
+        self.files += 1;
+        self.bytes += meta.len();
+        let too_large = if meta.len() > MAX_FILE {
+            Some(("this file", MAX_FILE))
+        } else if self.bytes > MAX_TOTAL || self.files > MAX_FILES {
+            Some(("the site", MAX_TOTAL))
+        } else {
+            None
+        };
+        if let Some((what, limit)) = too_large {
+            let why = What::TooLarge { what, limit };
+            return self.problems.push(Problem::new(name, None, why));
+        }
+        let modified = meta.modified().ok();
+        found.push(Source {
+            path: path.to_owned(),
+            name: name.to_owned(),
+            rel: rel.to_owned(),
+            modified: modified
+                .and_then(|time| time.duration_since(UNIX_EPOCH).ok())
+                .map_or(0, |since| since.as_secs()),
+        });
+    }
+
+    fn inside(&mut self, path: &Path, name: &str) -> Option<PathBuf> {
+        let problem = match path.canonicalize() {
+            Ok(real) if real.starts_with(&self.root) => return Some(real),
+            Ok(_) => Problem::new(name, None, What::BadLink("leads out of the site's folder")),
+            Err(error) => Problem::io(name, &error),
+        };
+        self.problems.push(problem);
+        None
+    }
+}
+
+/// Reads a text of bounded size; says at which line it stops being UTF-8.
+pub(crate) fn read_text(source: &Source) -> Result<String, Problem> {
+    let bytes = fs::read(&source.path).map_err(|error| Problem::io(&source.name, &error))?;
+    if bytes.len() as u64 > MAX_TEXT {
+        let (what, limit) = ("this text", MAX_TEXT);
+        return Err(Problem::new(
+            &source.name,
+            None,
+            What::TooLarge { what, limit },
+        ));
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = 1 + good.iter().filter(|&&byte| byte == b'\n').count();
+        Problem::new(&source.name, line, What::NotUtf8)
+    })
+}
+
+fn join(folder: &str, file: &str) -> String {
+    if folder.is_empty() {
+        file.to_owned()
+    } else {
+        format!("{folder}/{file}")
+    }
+}
