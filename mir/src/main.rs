@@ -1,2 +1,282 @@
 //! The `mir` tool.
-fn main() {}
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use mir::pack::Cache;
+use mir::site::{self, Options, Rendered};
+use mir::{link, output, pack};
+use www::pack::Pack;
+
+/// Builds web sites into packs, and packs into the programs that serve them.
+#[derive(Parser)]
+#[command(version, about, max_term_width = 100)]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Render a site to a pack
+    Pack {
+        #[command(flatten)]
+        site: Site,
+        /// The pack to write
+        #[arg(short, long, value_name = "FILE")]
+        output: PathBuf,
+    },
+    /// Render a site and join it with a program built without one
+    Build {
+        /// What the program runs on
+        #[arg(short, long, value_enum)]
+        target: Target,
+        /// The program: mir-www for Unix, mir-www-xen for Xen, or an image made of one
+        #[arg(long, value_name = "FILE")]
+        base: PathBuf,
+        #[command(flatten)]
+        site: Site,
+        /// The image to write
+        #[arg(short, long, value_name = "FILE")]
+        output: PathBuf,
+    },
+    /// Say what is in a pack, or in an image that carries one: status, media type, encodings with
+    /// their lengths, path, and where a redirect leads
+    List {
+        /// The pack or image
+        file: PathBuf,
+    },
+    /// Write the body of one path of a pack, or of an image that carries one
+    Cat {
+        /// The pack or image
+        file: PathBuf,
+        /// The path, decoded: `/blog/a b`
+        path: String,
+        /// The encoding of the body
+        #[arg(long, value_enum, default_value_t = Encoding::Identity)]
+        encoding: Encoding,
+    },
+    /// Render a site and say what is wrong with it; write nothing
+    Check {
+        #[command(flatten)]
+        site: Site,
+    },
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Target {
+    Unix,
+    Xen,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Encoding {
+    Identity,
+    Gzip,
+    Br,
+}
+
+#[derive(clap::Args)]
+struct Site {
+    /// The site's folder
+    #[arg(long, value_name = "DIR")]
+    site: PathBuf,
+    /// Keep compressed pages in this folder [default: mir-www in the user's cache folder]
+    #[arg(long, value_name = "DIR", conflicts_with = "no_cache")]
+    cache: Option<PathBuf>,
+    /// Compress everything anew
+    #[arg(long)]
+    no_cache: bool,
+}
+
+/// How many broken links are shown; the rest are counted.
+const SHOWN: usize = 20;
+
+fn main() -> ExitCode {
+    let done = match Args::parse().command {
+        Command::Pack { site, output } => site.pack().and_then(|pack| {
+            write(&output, &[&pack], false)?;
+            println!("{}: {} bytes", output.display(), pack.len());
+            Ok(())
+        }),
+        Command::Build {
+            target,
+            base,
+            site,
+            output,
+        } => build(target, &base, &site, &output),
+        Command::List { file } => list(&file),
+        Command::Cat {
+            file,
+            path,
+            encoding,
+        } => cat(&file, &path, encoding),
+        Command::Check { site } => site.render().map(|_| ()),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failed) => ExitCode::FAILURE,
+    }
+}
+
+/// It did not work, and the user has been told why.
+struct Failed;
+
+impl Failed {
+    fn say(why: impl std::fmt::Display) -> Self {
+        eprintln!("mir: {why}");
+        Self
+    }
+}
+
+impl Site {
+    fn render(&self) -> Result<Rendered, Failed> {
+        let modified = match std::env::var("SOURCE_DATE_EPOCH") {
+            Ok(text) => Some(text.parse().map_err(|_| {
+                Failed::say(format!(
+                    "SOURCE_DATE_EPOCH is {text:?}, not a number of seconds"
+                ))
+            })?),
+            Err(_) => None,
+        };
+        let rendered = site::render(&self.site, Options { modified });
+        let rendered = rendered.map_err(|problems| {
+            problems.iter().for_each(|problem| eprintln!("{problem}"));
+            let (count, s) = (problems.len(), if problems.len() == 1 { "" } else { "s" });
+            Failed::say(format!(
+                "{}: {count} error{s}, nothing written",
+                self.site.display()
+            ))
+        })?;
+        for problem in rendered.warnings.iter().take(SHOWN) {
+            eprintln!("warning: {problem}");
+        }
+        if let Some(more) = rendered.warnings.len().checked_sub(SHOWN + 1) {
+            eprintln!("warning: {} more broken links", more + 1);
+        }
+        println!(
+            "{}: {} pages and files",
+            self.site.display(),
+            rendered.items.len()
+        );
+        Ok(rendered)
+    }
+
+    fn pack(&self) -> Result<Vec<u8>, Failed> {
+        let rendered = self.render()?;
+        pack::pack(rendered, &self.cache()).map_err(Failed::say)
+    }
+
+    fn cache(&self) -> Cache {
+        if self.no_cache {
+            return Cache::none();
+        }
+        let folder = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+        let users = || {
+            folder("XDG_CACHE_HOME")
+                .map(PathBuf::from)
+                .or_else(|| Some(Path::new(&folder("HOME")?).join(".cache")))
+                .map(|folder| folder.join("mir-www"))
+        };
+        match self.cache.clone().or_else(users) {
+            Some(folder) => Cache::new(&folder),
+            None => Cache::none(),
+        }
+    }
+}
+
+fn build(target: Target, base: &Path, site: &Site, output: &Path) -> Result<(), Failed> {
+    let program = read(base)?;
+    let pack = site.pack()?;
+    let refused = |error| Failed::say(format!("{}: {error}", base.display()));
+    let (total, without_site) = match target {
+        Target::Unix => {
+            let image = link::unix::link(&program, &pack).map_err(refused)?;
+            write(output, &image.parts(), true)?;
+            let total: usize = image.parts().iter().map(|part| part.len()).sum();
+            (total, total - pack.len())
+        }
+        Target::Xen => {
+            let image = link::xen::link(&program, &pack).map_err(refused)?;
+            write(output, &[&image.bytes], false)?;
+            (image.bytes.len(), image.without_site as usize)
+        }
+    };
+    println!(
+        "{}: {total} bytes, {without_site} without its site",
+        output.display()
+    );
+    Ok(())
+}
+
+fn list(file: &Path) -> Result<(), Failed> {
+    with_pack(file, |pack, out| {
+        for entry in pack.entries() {
+            let variants = entry.variants();
+            let variants = variants.map(|v| format!("{}={}", v.encoding.name(), v.body.len()));
+            let variants = variants.collect::<Vec<_>>().join(",");
+            let (status, path) = (entry.status(), entry.path());
+            match entry.location() {
+                "" => writeln!(
+                    out,
+                    "{status} {} {variants} {path}",
+                    field(entry.media_type())
+                )?,
+                location => writeln!(out, "{status} - - {path} -> {location}")?,
+            }
+        }
+        Ok(true)
+    })
+}
+
+/// Without spaces, so that each line has the same number of words before the path.
+fn field(media_type: &str) -> String {
+    media_type.replace(' ', "")
+}
+
+fn cat(file: &Path, path: &str, encoding: Encoding) -> Result<(), Failed> {
+    let encoding = match encoding {
+        Encoding::Identity => www::encoding::Encoding::Identity,
+        Encoding::Gzip => www::encoding::Encoding::Gzip,
+        Encoding::Br => www::encoding::Encoding::Br,
+    };
+    with_pack(file, |pack, out| {
+        let found = pack.find(path.as_bytes());
+        let found = found.and_then(|entry| entry.variants().find(|v| v.encoding == encoding));
+        match found {
+            Some(variant) => out.write_all(variant.body).map(|()| true),
+            None => Ok(false),
+        }
+    })
+}
+
+/// Does something with the pack in a file and the standard output; `false` is "no such path".
+fn with_pack(
+    file: &Path,
+    act: impl FnOnce(Pack<'_>, &mut dyn Write) -> io::Result<bool>,
+) -> Result<(), Failed> {
+    let refused =
+        |error: &dyn std::fmt::Display| Failed::say(format!("{}: {error}", file.display()));
+    let bytes = read(file)?;
+    let at = link::find(&bytes).map_err(|error| refused(&error))?;
+    let pack = Pack::load(&bytes[at]).map_err(|error| refused(&error))?;
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    match act(pack, &mut out).and_then(|found| out.flush().map(|()| found)) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(refused(&"there is no such path, or not in this encoding")),
+        // Whoever read the output has seen enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        Err(error) => Err(Failed::say(format!("standard output: {error}"))),
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Failed> {
+    std::fs::read(path).map_err(|error| Failed::say(format!("{}: {error}", path.display())))
+}
+
+fn write(path: &Path, parts: &[&[u8]], executable: bool) -> Result<(), Failed> {
+    output::write(path, parts, executable)
+        .map_err(|error| Failed::say(format!("{}: {error}", path.display())))
+}

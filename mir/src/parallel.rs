@@ -6,7 +6,9 @@ use std::thread;
 /// `f` of each of `items`, on as many threads as the machine has processors. Items that take long
 /// do not hold up the others: each thread takes the next that is left.
 pub(crate) fn map<T: Send, R: Send>(items: Vec<T>, f: impl Fn(T) -> R + Sync) -> Vec<R> {
-    let threads = thread::available_parallelism().map_or(1, usize::from).min(items.len());
+    let threads = thread::available_parallelism()
+        .map_or(1, usize::from)
+        .min(items.len());
     if threads <= 1 {
         return items.into_iter().map(f).collect();
     }

@@ -58,7 +58,8 @@ mod tests {
 
     #[test]
     fn a_mistake_has_a_line() {
-        let config = Config::parse("title = \"T\"\n[[nav]]\ntitle = \"A\"\nurl = \"/a\"\n").unwrap();
+        let config =
+            Config::parse("title = \"T\"\n[[nav]]\ntitle = \"A\"\nurl = \"/a\"\n").unwrap();
         assert_eq!(config.nav.unwrap()[0].url, "/a");
         let problem = Config::parse("title = \"T\"\ntitel = \"U\"\n").unwrap_err();
         assert!(

@@ -25,7 +25,10 @@ impl Links {
             }
             known.insert(path.to_owned(), path.to_owned());
         }
-        known.insert(super::theme::STYLE.0.to_owned(), super::theme::STYLE.0.to_owned());
+        known.insert(
+            super::theme::STYLE.0.to_owned(),
+            super::theme::STYLE.0.to_owned(),
+        );
         Self { known }
     }
 
@@ -61,7 +64,9 @@ fn is_elsewhere(link: &str) -> bool {
     let scheme = link.split([':', '/', '?', '#']).next().unwrap_or_default();
     link[scheme.len()..].starts_with(':')
         && scheme.starts_with(|c: char| c.is_ascii_alphabetic())
-        && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
+        && scheme
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
 }
 
 /// The path without `.`, `..`, empty parts and a slash at the end; `None` if it leads above the
@@ -92,7 +97,9 @@ mod tests {
             ("/img/x.png", "/img/x.png"),
         ];
         let known = known.map(|(from, to)| (from.to_owned(), to.to_owned()));
-        Links { known: known.into() }
+        Links {
+            known: known.into(),
+        }
     }
 
     #[test]
@@ -106,13 +113,25 @@ mod tests {
             ("/blog/deep", "../../img/x.png", "/img/x.png"),
             ("/blog", "/blog/", "/blog"),
         ] {
-            assert_eq!(links().resolve(folder, link), Target::Url(url.into()), "{link}");
+            assert_eq!(
+                links().resolve(folder, link),
+                Target::Url(url.into()),
+                "{link}"
+            );
         }
     }
 
     #[test]
     fn others_stay() {
-        for link in ["", "#x", "?q", "https://a/b.md", "//a/b", "mailto:a@b", "tel:1"] {
+        for link in [
+            "",
+            "#x",
+            "?q",
+            "https://a/b.md",
+            "//a/b",
+            "mailto:a@b",
+            "tel:1",
+        ] {
             assert_eq!(links().resolve("/blog", link), Target::Keep, "{link}");
         }
     }
@@ -126,7 +145,11 @@ mod tests {
             ("%ff", "%ff"),
             ("a/b:c", "/blog/a/b:c"),
         ] {
-            assert_eq!(links().resolve("/blog", link), Target::Broken(url.into()), "{link}");
+            assert_eq!(
+                links().resolve("/blog", link),
+                Target::Broken(url.into()),
+                "{link}"
+            );
         }
     }
 }

@@ -4,7 +4,9 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use pulldown_cmark::{CodeBlockKind, CowStr, Event, HeadingLevel, Options, Parser, Tag, TagEnd, html};
+use pulldown_cmark::{
+    CodeBlockKind, CowStr, Event, HeadingLevel, LinkType, Options, Parser, Tag, TagEnd, html,
+};
 use serde::Serialize;
 
 use super::escape;
@@ -48,19 +50,23 @@ fn options() -> Options {
 }
 
 /// Renders `body`. With `take_title`, a level-1 heading that opens the text becomes the title.
-pub(crate) fn render(
-    body: &str,
-    take_title: bool,
-    resolve: impl Fn(&str) -> Target,
-) -> Rendered {
+pub(crate) fn render(body: &str, take_title: bool, resolve: impl Fn(&str) -> Target) -> Rendered {
     let mut out = Rendered::default();
     let mut line = Lines::new(body);
     let mut events = Vec::new();
     let mut ids = Ids::default();
-    let mut source = Parser::new_ext(body, options()).into_offset_iter().peekable();
+    let mut source = Parser::new_ext(body, options())
+        .into_offset_iter()
+        .peekable();
 
     if take_title
-        && let Some((Event::Start(Tag::Heading { level: HeadingLevel::H1, .. }), _)) = source.peek()
+        && let Some((
+            Event::Start(Tag::Heading {
+                level: HeadingLevel::H1,
+                ..
+            }),
+            _,
+        )) = source.peek()
     {
         source.next();
         let inner = heading(&mut source);
@@ -68,7 +74,12 @@ pub(crate) fn render(
     }
     while let Some((event, range)) = source.next() {
         match event {
-            Event::Start(Tag::Heading { level, id, classes, attrs }) => {
+            Event::Start(Tag::Heading {
+                level,
+                id,
+                classes,
+                attrs,
+            }) => {
                 let inner = heading(&mut source);
                 let title = plain(&inner);
                 let id = ids.unique(id.as_deref(), &title);
@@ -77,21 +88,31 @@ pub(crate) fn render(
                     escape::attribute(&escape::percent(&id)),
                 );
                 let end = TagEnd::Heading(level);
-                let tag = Tag::Heading { level, id: Some(id.clone().into()), classes, attrs };
+                let tag = Tag::Heading {
+                    level,
+                    id: Some(id.clone().into()),
+                    classes,
+                    attrs,
+                };
                 events.push(Event::Start(tag));
                 for (event, range) in inner {
                     events.push(link(event, &range, &mut line, &resolve, &mut out.broken));
                 }
                 events.push(Event::InlineHtml(anchor.into()));
                 events.push(Event::End(end));
-                out.toc.push(Heading { level: level as u8, id, title });
+                out.toc.push(Heading {
+                    level: level as u8,
+                    id,
+                    title,
+                });
             }
             Event::Start(Tag::CodeBlock(kind)) => {
                 events.push(Event::Html(code_start(&kind).into()));
             }
             Event::End(TagEnd::CodeBlock) => events.push(Event::Html("</code></pre>\n".into())),
             Event::Start(Tag::Table(columns)) => {
-                let open = "<div class=\"table\" tabindex=\"0\" role=\"region\" aria-label=\"Table\">";
+                let open =
+                    "<div class=\"table\" tabindex=\"0\" role=\"region\" aria-label=\"Table\">";
                 events.push(Event::Html(open.into()));
                 events.push(Event::Start(Tag::Table(columns)));
             }
@@ -134,6 +155,13 @@ fn link<'a>(
     resolve: impl Fn(&str) -> Target,
     broken: &mut Vec<(usize, String)>,
 ) -> Event<'a> {
+    if let Event::Start(Tag::Link {
+        link_type: LinkType::Email | LinkType::Autolink,
+        ..
+    }) = event
+    {
+        return event;
+    }
     if let Event::Start(Tag::Link { dest_url, .. } | Tag::Image { dest_url, .. }) = &mut event {
         match resolve(dest_url) {
             Target::Keep => {}
@@ -198,7 +226,11 @@ fn slug(title: &str) -> String {
             id.push('-');
         }
     }
-    if id.is_empty() { "section".to_owned() } else { id }
+    if id.is_empty() {
+        "section".to_owned()
+    } else {
+        id
+    }
 }
 
 /// Line numbers for offsets that mostly ascend: counts on from the last one.
@@ -211,7 +243,11 @@ struct Lines<'a> {
 impl<'a> Lines<'a> {
     fn new(text: &'a str) -> Self {
         let text = text.as_bytes();
-        Self { text, at: 0, line: 0 }
+        Self {
+            text,
+            at: 0,
+            line: 0,
+        }
     }
 
     fn of(&mut self, offset: usize) -> usize {
@@ -246,7 +282,7 @@ mod tests {
     fn code_has_its_language_alone() {
         assert_eq!(
             html("```rust,ignore\nlet a = \"<\";\n```\n"),
-            "<pre tabindex=\"0\"><code class=\"language-rust\">let a = &quot;&lt;&quot;;\n</code></pre>\n"
+            "<pre tabindex=\"0\"><code class=\"language-rust\">let a = \"&lt;\";\n</code></pre>\n"
         );
         assert!(html("```\" onclick=x\nb\n```").starts_with("<pre tabindex=\"0\"><code>b"));
     }
@@ -261,7 +297,10 @@ mod tests {
         assert_eq!(page.title.as_deref(), Some("Top code"));
         let ids: Vec<_> = page.toc.iter().map(|heading| heading.id.as_str()).collect();
         assert_eq!(ids, ["one", "one-1", "one-1-1", "own", "section"]);
-        assert!(page.html.starts_with("<h2 id=\"one\">One<a class=\"anchor\" href=\"#one\""));
+        assert!(
+            page.html
+                .starts_with("<h2 id=\"one\">One<a class=\"anchor\" href=\"#one\"")
+        );
     }
 
     #[test]
@@ -274,7 +313,7 @@ mod tests {
     #[test]
     fn broken_links_have_lines() {
         let page = render(
-            "ok\n\n[a](b.md) and\n![c](d.png)\n\n# [e][f]\n\n[f]: g\n",
+            "<a@b.c> <https://d.e>\n\n[a](b.md) and\n![c](d.png)\n\n# [e][f]\n\n[f]: g\n",
             false,
             |url| Target::Broken(format!("/{url}")),
         );

@@ -106,12 +106,16 @@ fn render_or(folder: &Path, options: Options, problems: &mut Vec<Problem>) -> Op
     problems.append(&mut walker.problems);
 
     let (config, config_modified) = read_config(folder, problems);
-    let newest = content.iter().chain(&templates).map(|source| source.modified);
+    let newest = content
+        .iter()
+        .chain(&templates)
+        .map(|source| source.modified);
     let newest = newest.chain([config_modified]).max().unwrap_or_default();
     let theme = Theme::new(read_templates(&templates, problems), problems);
 
-    let (texts, files): (Vec<_>, Vec<_>) =
-        content.into_iter().partition(|source| is_markdown(&source.rel));
+    let (texts, files): (Vec<_>, Vec<_>) = content
+        .into_iter()
+        .partition(|source| is_markdown(&source.rel));
     let pages = pages::read(&texts, problems);
     let mut claims = Claims::default();
     pages.claim(&mut claims, problems);
@@ -122,7 +126,10 @@ fn render_or(folder: &Path, options: Options, problems: &mut Vec<Problem>) -> Op
     let own_style = claims.has(theme::STYLE.0);
 
     let name = folder.canonicalize().ok();
-    let name = name.as_deref().and_then(Path::file_name).unwrap_or_default();
+    let name = name
+        .as_deref()
+        .and_then(Path::file_name)
+        .unwrap_or_default();
     let renderer = pages::Renderer {
         config: &config,
         folder: &name.to_string_lossy(),
@@ -206,7 +213,11 @@ impl Claims {
         }
         if let Some(first) = self.taken.get(path) {
             let (path, first) = (path.to_owned(), first.clone());
-            problems.push(Problem::new(file, None, What::DuplicatePath { path, first }));
+            problems.push(Problem::new(
+                file,
+                None,
+                What::DuplicatePath { path, first },
+            ));
         } else {
             self.taken.insert(path.to_owned(), file.to_owned());
         }

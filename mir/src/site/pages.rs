@@ -74,7 +74,10 @@ pub(crate) fn read(sources: &[Source], problems: &mut Vec<Problem>) -> Pages {
 impl Page {
     fn new(source: &Source, text: &str, problems: &mut Vec<Problem>) -> Self {
         let split = front::split(&source.name, text, problems);
-        let stem = source.rel.rsplit_once('.').map_or(&*source.rel, |(stem, _)| stem);
+        let stem = source
+            .rel
+            .rsplit_once('.')
+            .map_or(&*source.rel, |(stem, _)| stem);
         let (folder, file) = match stem.rsplit_once('/') {
             Some((folder, file)) => (format!("/{folder}"), file),
             None => ("/".to_owned(), stem),
@@ -96,10 +99,15 @@ impl Page {
 }
 
 impl Pages {
-    /// Claims the pages' paths. Lists made for folders give way to whatever has their path.
+    /// Claims the paths of the pages, and of the folders that have none.
     pub(crate) fn claim(&self, claims: &mut Claims, problems: &mut Vec<Problem>) {
         for page in &self.pages {
             claims.claim(&page.path, &page.name, problems);
+        }
+        for section in &self.sections {
+            if !claims.has(section) {
+                claims.claim(section, &format!("the list of {section}"), problems);
+            }
         }
     }
 
@@ -143,11 +151,17 @@ impl Renderer<'_> {
         for page in self.texts(pages, &mut out.warnings) {
             nodes.insert(page.path, page);
         }
-        let not_found = nodes.remove(NOT_FOUND).filter(|_| pages.not_found.is_some());
+        let not_found = nodes
+            .remove(NOT_FOUND)
+            .filter(|_| pages.not_found.is_some());
         for path in &pages.sections {
             nodes.entry(path).or_insert_with(|| Node {
                 path,
-                title: if path == "/" { self.title() } else { words(path) },
+                title: if path == "/" {
+                    self.title()
+                } else {
+                    words(path)
+                },
                 page: None,
             });
         }
@@ -174,20 +188,29 @@ impl Renderer<'_> {
         // One page, one address: with a slash behind it, the same words lead there.
         let paths = nodes.keys().filter(|path| **path != "/");
         out.redirects = paths
-            .map(|path| Redirect { path: format!("{path}/"), location: escape::percent(path) })
+            .map(|path| Redirect {
+                path: format!("{path}/"),
+                location: escape::percent(path),
+            })
             .collect();
         out
     }
 
     fn title(&self) -> String {
-        self.config.title.clone().unwrap_or_else(|| self.folder.to_owned())
+        self.config
+            .title
+            .clone()
+            .unwrap_or_else(|| self.folder.to_owned())
     }
 
     fn texts<'p>(&self, pages: &'p Pages, warnings: &mut Vec<Problem>) -> Vec<Node<'p>> {
         let all = pages.pages.iter().chain(&pages.not_found).collect();
         let rendered = parallel::map(all, |page: &Page| {
             let resolve = |link: &str| self.links.resolve(&page.folder, link);
-            (page, markdown::render(&page.body, page.front.title.is_none(), resolve))
+            (
+                page,
+                markdown::render(&page.body, page.front.title.is_none(), resolve),
+            )
         });
         let mut nodes = Vec::with_capacity(rendered.len());
         for (page, mut text) in rendered {
@@ -200,7 +223,11 @@ impl Renderer<'_> {
                 "/" => self.title(),
                 path => words(path),
             });
-            nodes.push(Node { path: &page.path, title, page: Some((page, text)) });
+            nodes.push(Node {
+                path: &page.path,
+                title,
+                page: Some((page, text)),
+            });
         }
         nodes
     }
@@ -214,14 +241,17 @@ impl Renderer<'_> {
                 let node = nodes.get(path)?;
                 let pages = summaries(children, nodes);
                 let url = escape::percent(path);
-                Some(((*path).to_owned(), context! { title => node.title, url, pages }))
+                Some((
+                    (*path).to_owned(),
+                    context! { title => node.title.clone(), url, pages },
+                ))
             })
             .collect();
         context! {
             site => context! {
                 title => self.title(),
-                description => self.config.description,
-                author => self.config.author,
+                description => self.config.description.clone(),
+                author => self.config.author.clone(),
                 base_url => self.config.base_url.as_deref().map(|url| url.trim_end_matches('/')),
                 language => self.config.language.as_deref().unwrap_or("en"),
                 extra => self.config.extra(),
@@ -239,7 +269,11 @@ impl Renderer<'_> {
         shared: &Value,
     ) -> Result<Item, Problem> {
         let url = escape::percent(node.path);
-        let children = tree.children.get(node.path).map(Vec::as_slice).unwrap_or_default();
+        let children = tree
+            .children
+            .get(node.path)
+            .map(Vec::as_slice)
+            .unwrap_or_default();
         let default = match (node.path, &node.page) {
             (NOT_FOUND, _) => "404.html",
             (_, None) => "list.html",
@@ -280,11 +314,17 @@ impl Renderer<'_> {
     /// The bar of links: what `site.toml` says, or what stands at the top of the site.
     fn nav(&self, url: &str, nodes: &BTreeMap<&str, Node<'_>>, tree: &Tree<'_>) -> Value {
         let link = |title: &str, to: &str| {
-            let inside = to != "/" && url.strip_prefix(to).is_some_and(|rest| rest.starts_with('/'));
+            let inside = to != "/"
+                && url
+                    .strip_prefix(to)
+                    .is_some_and(|rest| rest.starts_with('/'));
             context! { title, url => to, current => url == to, within => inside }
         };
         if let Some(items) = &self.config.nav {
-            return items.iter().map(|item| link(&item.title, &item.url)).collect();
+            return items
+                .iter()
+                .map(|item| link(&item.title, &item.url))
+                .collect();
         }
         let top = tree.children.get("/").into_iter().flatten();
         top.filter_map(|path| Some(link(&nodes.get(path)?.title, &escape::percent(path))))
@@ -302,7 +342,10 @@ impl<'a> Tree<'a> {
     fn new(nodes: &'a BTreeMap<&str, Node<'_>>) -> Self {
         let mut children: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for node in nodes.values().filter(|node| node.path != "/") {
-            children.entry(parent(node.path)).or_default().push(node.path);
+            children
+                .entry(parent(node.path))
+                .or_default()
+                .push(node.path);
         }
         for paths in children.values_mut() {
             paths.sort_by_cached_key(|path| {
@@ -318,7 +361,11 @@ impl<'a> Tree<'a> {
 }
 
 fn summaries(paths: &[&str], nodes: &BTreeMap<&str, Node<'_>>) -> Value {
-    paths.iter().filter_map(|path| nodes.get(path)).map(summary).collect()
+    paths
+        .iter()
+        .filter_map(|path| nodes.get(path))
+        .map(summary)
+        .collect()
 }
 
 /// What lists say of a page.
@@ -326,7 +373,7 @@ fn summary(node: &Node<'_>) -> Value {
     let front = node.page.as_ref().map(|(page, _)| &page.front);
     let date = front.and_then(|front| front.date);
     context! {
-        title => node.title,
+        title => node.title.clone(),
         url => escape::percent(node.path),
         description => front.and_then(|front| front.description.clone()),
         date => date.map(|date| date.to_string()),
@@ -342,7 +389,7 @@ fn trail(path: &str, nodes: &BTreeMap<&str, Node<'_>>) -> Value {
     while parent(at) != "/" {
         at = parent(at);
         if let Some(node) = nodes.get(at) {
-            above.push(context! { title => node.title, url => escape::percent(at) });
+            above.push(context! { title => node.title.clone(), url => escape::percent(at) });
         }
     }
     above.into_iter().rev().collect()
@@ -350,7 +397,11 @@ fn trail(path: &str, nodes: &BTreeMap<&str, Node<'_>>) -> Value {
 
 /// A title made of the last part of a path: `/how-it-works` → `How it works`.
 fn words(path: &str) -> String {
-    let last = path.rsplit('/').next().unwrap_or(path).replace(['-', '_'], " ");
+    let last = path
+        .rsplit('/')
+        .next()
+        .unwrap_or(path)
+        .replace(['-', '_'], " ");
     let mut chars = last.chars();
     match chars.next() {
         Some(first) => first.to_uppercase().chain(chars).collect(),

@@ -18,6 +18,7 @@ const BUILT_IN: &[(&str, &str)] = &[
     ("base.html", include_str!("../../theme/base.html")),
     ("list.html", include_str!("../../theme/list.html")),
     ("page.html", include_str!("../../theme/page.html")),
+    ("parts.html", include_str!("../../theme/parts.html")),
 ];
 
 /// The templates of one site.
