@@ -55,12 +55,12 @@ pub trait Conn {
     fn abort(&mut self);
 }
 
-/// Why an operation on a connection failed. In each case the connection is of no more use.
+/// Why an operation on a connection failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConnError {
-    /// The peer reset it, or went silent for longer than the stack waits.
+    /// The peer reset it, or went silent for longer than the stack waits. It is of no more use.
     Reset,
-    /// The deadline passed.
+    /// The deadline passed. With a new one the connection may be used again, for a last word.
     TimedOut,
 }
 
