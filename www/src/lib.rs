@@ -10,7 +10,11 @@ extern crate std;
 
 pub mod date;
 pub mod encoding;
+pub mod http;
 pub mod pack;
 pub mod seam;
+pub mod stats;
+pub mod store;
 
 pub use seam::{Clock, Conn, ConnError, Stack};
+pub use store::Store;

@@ -1,0 +1,408 @@
+//! The conversation with one client.
+
+use core::future::{Future, poll_fn};
+use core::pin::pin;
+use core::task::{Context, Poll};
+
+use super::canned::{self, Canned};
+use super::conditions::{self, Outcome};
+use super::input::Input;
+use super::request::{self, Method, Parsed, Persist, Request};
+use super::seats::Seat;
+use super::target::to_path;
+use super::{Service, Span};
+use crate::seam::{Clock, Conn, ConnError};
+use crate::store::{Answer, Lookup, Store, StoreError};
+
+/// Answers one after the other, and bytes of one, before others get their turn.
+const ANSWERS_A_TURN: u32 = 64;
+const BYTES_A_TURN: usize = 1 << 20;
+
+/// How a conversation ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// All is said.
+    Close,
+    /// The client is gone, or has to go.
+    Abort,
+}
+
+enum Next {
+    Request(Request),
+    /// This is the last answer.
+    Refuse(&'static Canned),
+    End(End),
+}
+
+/// What a request is answered with.
+enum Plan<A> {
+    Canned(&'static Canned),
+    Page(A),
+    NotModified(A),
+}
+
+impl<S: Store, T: Clock> Service<S, T> {
+    /// Serves one connection until it ends. Dropping this resets the connection.
+    pub async fn serve<C: Conn>(&self, mut conn: C) {
+        self.stats.connections.count();
+        let Some(seat) = self.seats.take(self.limits.connections) else {
+            self.stats.refused.count();
+            return conn.abort();
+        };
+        let mut input = Input::default();
+        let end = self.converse(&mut conn, &seat, &mut input).await;
+        input.consume(usize::MAX);
+        input.rest(&self.pool);
+        if end == End::Close {
+            conn.set_deadline(Some(self.limits.close_time));
+            let closed = poll_fn(|cx| {
+                // Someone who only waits for the end can be spared as well.
+                if seat.wait(cx) { conn.poll_close(cx) } else { Poll::Ready(Err(ConnError::Reset)) }
+            });
+            if closed.await.is_ok() {
+                return;
+            }
+        }
+        conn.abort();
+    }
+
+    async fn converse<C: Conn>(&self, conn: &mut C, seat: &Seat<'_>, input: &mut Input) -> End {
+        conn.set_deadline(Some(self.limits.head_time));
+        let mut first = true;
+        let mut in_a_row = 0;
+        loop {
+            let request = match self.next(conn, seat, input, first, &mut in_a_row).await {
+                Next::Request(request) => request,
+                Next::Refuse(canned) => {
+                    conn.set_deadline(Some(self.limits.write_time));
+                    let sent = self.send_canned(conn, canned, Persist::Close, false).await;
+                    return if sent.is_ok() { End::Close } else { End::Abort };
+                }
+                Next::End(end) => return end,
+            };
+            first = false;
+            seat.work();
+            if let Err(end) = self.answer(conn, input, &request).await {
+                return end;
+            }
+            in_a_row += 1;
+            if in_a_row == ANSWERS_A_TURN {
+                in_a_row = 0;
+                conn.set_deadline(Some(self.limits.idle_time));
+                pass().await;
+            }
+        }
+    }
+
+    /// Waits for the next request. `in_a_row` becomes zero if that takes waiting.
+    async fn next<C: Conn>(
+        &self,
+        conn: &mut C,
+        seat: &Seat<'_>,
+        input: &mut Input,
+        first: bool,
+        in_a_row: &mut u32,
+    ) -> Next {
+        // The first request has its deadline since the beginning.
+        let mut idle_timed = first;
+        let mut head_timed = first;
+        let mut unseen = !input.is_empty();
+        poll_fn(|cx| {
+            loop {
+                if core::mem::take(&mut unseen) {
+                    match request::parse(input.bytes(), &self.limits, self.tails.second()) {
+                        Parsed::Request(request) => return Poll::Ready(Next::Request(request)),
+                        Parsed::Refused(canned) => return Poll::Ready(Next::Refuse(canned)),
+                        Parsed::Partial => {}
+                    }
+                }
+                let idle = input.is_empty();
+                let Ok(room) = input.room(&self.pool) else {
+                    return Poll::Ready(Next::Refuse(&canned::UNAVAILABLE));
+                };
+                match conn.poll_read(cx, room) {
+                    Poll::Ready(Ok(0)) if idle => return Poll::Ready(Next::End(End::Close)),
+                    Poll::Ready(Ok(0)) => return Poll::Ready(Next::Refuse(&canned::BAD_REQUEST)),
+                    Poll::Ready(Ok(n)) => {
+                        // A head ends with a line: what ends none need not be read again.
+                        unseen = room.iter().take(n).any(|b| *b == b'\n') || n == room.len();
+                        input.received(n);
+                    }
+                    Poll::Ready(Err(ConnError::TimedOut)) => {
+                        self.stats.timed_out.count();
+                        return Poll::Ready(match idle {
+                            true => Next::End(End::Close),
+                            false => Next::Refuse(&canned::TIMEOUT),
+                        });
+                    }
+                    Poll::Ready(Err(ConnError::Reset)) => {
+                        return Poll::Ready(Next::End(End::Abort));
+                    }
+                    Poll::Pending => {
+                        *in_a_row = 0;
+                        input.rest(&self.pool);
+                        if !seat.wait(cx) {
+                            return Poll::Ready(Next::End(End::Abort));
+                        }
+                        if idle {
+                            if self.draining.get() {
+                                return Poll::Ready(Next::End(End::Close));
+                            }
+                            if !core::mem::replace(&mut idle_timed, true) {
+                                conn.set_deadline(Some(self.limits.idle_time));
+                            }
+                        } else if !core::mem::replace(&mut head_timed, true) {
+                            conn.set_deadline(Some(self.limits.head_time));
+                        }
+                        return Poll::Pending;
+                    }
+                }
+            }
+        })
+        .await
+    }
+
+    /// Answers one request, and takes it out of the input.
+    async fn answer<C: Conn>(
+        &self,
+        conn: &mut C,
+        input: &mut Input,
+        request: &Request,
+    ) -> Result<(), End> {
+        let plan = self.plan(conn, input, request).await;
+        let status = plan.status();
+        if log::log_enabled!(target: "http", log::Level::Debug) {
+            let target = input.bytes().get(request.target.range()).unwrap_or_default();
+            let (peer, method) = (conn.peer(), request.method);
+            log::debug!(target: "http", "{peer} {method:?} {} {status}", target.escape_ascii());
+        }
+        input.consume(request.len);
+        if input.is_empty() {
+            input.rest(&self.pool);
+        }
+        let persist = match request.persist {
+            _ if self.draining.get() || request.body > self.limits.body => Persist::Close,
+            persist => persist,
+        };
+        let no_body = request.method == Method::Head;
+        let sent = match plan {
+            Plan::Canned(canned) => self.send_canned(conn, canned, persist, no_body).await,
+            Plan::NotModified(answer) => {
+                let tail = self.tail(persist);
+                self.write(conn, &mut [answer.not_modified(), tail.bytes(), b""]).await
+            }
+            Plan::Page(answer) => self.send_page(conn, answer, persist, no_body).await,
+        };
+        self.stats.answered(status);
+        if let Err(error) = sent {
+            if error == ConnError::TimedOut {
+                self.stats.timed_out.count();
+            }
+            return Err(End::Abort);
+        }
+        if persist == Persist::Close {
+            return Err(End::Close);
+        }
+        if request.body > 0 {
+            return self.discard(conn, input, request.body).await;
+        }
+        Ok(())
+    }
+
+    async fn plan<C: Conn>(
+        &self,
+        conn: &mut C,
+        input: &mut Input,
+        request: &Request,
+    ) -> Plan<S::Answer<'_>> {
+        match request.method {
+            Method::Get | Method::Head => {}
+            Method::NotAllowed => return Plan::Canned(&canned::METHOD_NOT_ALLOWED),
+            Method::Unknown => return Plan::Canned(&canned::NOT_IMPLEMENTED),
+        }
+        let Some(path) = to_path(input.bytes_mut(), request.target) else {
+            return Plan::Canned(&canned::BAD_REQUEST);
+        };
+        let head = input.bytes();
+        let path: &[u8] = &head[Span::range(path)];
+        if path == b"/healthz" {
+            return Plan::Canned(&canned::HEALTHY);
+        }
+        let answer = match self.timed(conn, self.store.find(path, request.accept)).await {
+            Ok(Lookup::Found(answer)) => answer,
+            Ok(Lookup::Missing) => {
+                let page = self.store.not_found(request.accept);
+                return match self.timed(conn, page).await {
+                    Ok(Lookup::Found(page)) => Plan::Page(page),
+                    _ => Plan::Canned(&canned::NOT_FOUND),
+                };
+            }
+            Ok(Lookup::NotAcceptable) => return Plan::Canned(&canned::NOT_ACCEPTABLE),
+            Err(StoreError::Failed) => return Plan::Canned(&canned::FAILED),
+            Err(StoreError::OutOfMemory) => return Plan::Canned(&canned::UNAVAILABLE),
+        };
+        if answer.status() != 200 {
+            return Plan::Page(answer);
+        }
+        let conditions = &request.conditions;
+        match conditions::evaluate(conditions, head, answer.etag(), answer.modified()) {
+            Outcome::Proceed => Plan::Page(answer),
+            Outcome::NotModified => Plan::NotModified(answer),
+            Outcome::Failed => Plan::Canned(&canned::PRECONDITION_FAILED),
+        }
+    }
+
+    /// Waits for the store. If that takes time, the deadline of reading must not end it.
+    async fn timed<C: Conn, O>(&self, conn: &mut C, asked: impl Future<Output = O>) -> O {
+        let mut asked = pin!(asked);
+        let mut timed = false;
+        poll_fn(|cx| {
+            let polled = asked.as_mut().poll(cx);
+            if polled.is_pending() && !core::mem::replace(&mut timed, true) {
+                conn.set_deadline(None);
+            }
+            if polled.is_ready() && timed {
+                conn.set_deadline(Some(self.limits.write_time));
+            }
+            polled
+        })
+        .await
+    }
+
+    async fn send_canned<C: Conn>(
+        &self,
+        conn: &mut C,
+        canned: &'static Canned,
+        persist: Persist,
+        no_body: bool,
+    ) -> Result<(), ConnError> {
+        let tail = self.tail(persist);
+        let body = if no_body { "" } else { canned.body };
+        self.write(conn, &mut [canned.head.as_bytes(), tail.bytes(), body.as_bytes()]).await
+    }
+
+    async fn send_page<C: Conn>(
+        &self,
+        conn: &mut C,
+        mut answer: S::Answer<'_>,
+        persist: Persist,
+        no_body: bool,
+    ) -> Result<(), ConnError> {
+        let tail = self.tail(persist);
+        if no_body {
+            return self.write(conn, &mut [answer.head(), tail.bytes(), b""]).await;
+        }
+        // The head is promised by now; what fails from here on can only break off.
+        let chunk = self.timed(conn, answer.chunk()).await.map_err(|_| ConnError::Reset)?;
+        let first = chunk.as_ref().map_or(&b""[..], AsRef::as_ref);
+        self.write(conn, &mut [answer.head(), tail.bytes(), first]).await?;
+        while let Some(chunk) =
+            self.timed(conn, answer.chunk()).await.map_err(|_| ConnError::Reset)?
+        {
+            self.write(conn, &mut [chunk.as_ref(), b"", b""]).await?;
+        }
+        Ok(())
+    }
+
+    fn tail(&self, persist: Persist) -> super::tail::Tail {
+        self.tails.get(self.clock.unix_time(), persist)
+    }
+
+    /// Writes all parts. The deadline is that of progress, once it takes waiting.
+    async fn write<C: Conn>(&self, conn: &mut C, parts: &mut [&[u8]; 3]) -> Result<(), ConnError> {
+        let mut progress = true;
+        poll_fn(|cx| {
+            let mut turn = 0;
+            loop {
+                if parts.iter().all(|p| p.is_empty()) {
+                    return Poll::Ready(Ok(()));
+                }
+                if turn >= BYTES_A_TURN {
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                match conn.poll_write(cx, &parts[..]) {
+                    // A connection that takes nothing would keep us here for ever.
+                    Poll::Ready(Ok(0)) => return Poll::Ready(Err(ConnError::Reset)),
+                    Poll::Ready(Ok(n)) => {
+                        self.stats.bytes.add(n as u64);
+                        advance(parts, n);
+                        turn += n;
+                        progress = true;
+                    }
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                    Poll::Pending => {
+                        if core::mem::take(&mut progress) {
+                            conn.set_deadline(Some(self.limits.write_time));
+                        }
+                        return Poll::Pending;
+                    }
+                }
+            }
+        })
+        .await
+    }
+
+    /// Reads `left` bytes of a body and drops them.
+    async fn discard<C: Conn>(
+        &self,
+        conn: &mut C,
+        input: &mut Input,
+        mut left: u64,
+    ) -> Result<(), End> {
+        conn.set_deadline(Some(self.limits.head_time));
+        poll_fn(|cx: &mut Context<'_>| {
+            loop {
+                let held = input.bytes().len().min(usize::try_from(left).unwrap_or(usize::MAX));
+                input.consume(held);
+                left -= held as u64;
+                if left == 0 {
+                    return Poll::Ready(Ok(()));
+                }
+                let room = input.room(&self.pool).map_err(|_| End::Abort)?;
+                match conn.poll_read(cx, room) {
+                    Poll::Ready(Ok(0)) => return Poll::Ready(Err(End::Close)),
+                    Poll::Ready(Ok(n)) => input.received(n),
+                    Poll::Ready(Err(_)) => return Poll::Ready(Err(End::Abort)),
+                    Poll::Pending => {
+                        input.rest(&self.pool);
+                        return Poll::Pending;
+                    }
+                }
+            }
+        })
+        .await
+    }
+}
+
+impl<A: Answer> Plan<A> {
+    fn status(&self) -> u16 {
+        match self {
+            Self::Canned(canned) => canned.status,
+            Self::Page(answer) => answer.status(),
+            Self::NotModified(_) => 304,
+        }
+    }
+}
+
+/// Takes `n` bytes off the front.
+fn advance(parts: &mut [&[u8]], mut n: usize) {
+    for part in parts {
+        let here = n.min(part.len());
+        *part = &part[here..];
+        n -= here;
+    }
+}
+
+/// Lets every other task that is ready run first.
+async fn pass() {
+    let mut passed = false;
+    poll_fn(|cx| {
+        if core::mem::replace(&mut passed, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}

@@ -1,0 +1,162 @@
+//! HTTP/1.1, the part of it that a site needs: GET and HEAD (RFC 9110, RFC 9112).
+//!
+//! What is sans-io here takes bytes and gives values: [`request`] and [`target`] read heads,
+//! [`conditions`] evaluates, [`input`] keeps what has arrived. [`drive`] is the one place that
+//! waits: a future for each connection, over [`Conn`], [`Store`] and [`Clock`].
+//!
+//! A client is not trusted with anything. Each connection has a bound on memory and on time, in
+//! [`Limits`]; what can be read in two ways is refused and the connection closed. A request costs
+//! no allocation and no formatting: heads are the store's, what is added to them is made once a
+//! second.
+
+mod canned;
+mod conditions;
+mod drive;
+mod input;
+mod request;
+mod seats;
+mod tail;
+mod target;
+
+use alloc::rc::Rc;
+use core::cell::Cell;
+use core::ops::Range;
+use core::time::Duration;
+
+use crate::seam::Clock;
+use crate::stats::Stats;
+use crate::store::Store;
+use input::Pool;
+use seats::Seats;
+use tail::Tails;
+
+/// Full-size buffers that are kept while nobody needs them.
+const SPARE_BUFFERS: usize = 16;
+
+/// How much one client may ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of a request's head. At most 64 KiB.
+    pub head: usize,
+    /// Header fields of a request, at most 100.
+    pub headers: usize,
+    /// Bytes of a request's target.
+    pub target: usize,
+    /// Bytes of a body that is read, and dropped, to keep the connection.
+    pub body: u64,
+    /// Time to send a head, from its first byte or the beginning of the connection.
+    pub head_time: Duration,
+    /// Time between requests.
+    pub idle_time: Duration,
+    /// Time without taking a byte of an answer.
+    pub write_time: Duration,
+    /// Time to acknowledge the end.
+    pub close_time: Duration,
+    /// Connections at once. The last costs whoever waits for longest the connection.
+    pub connections: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            head: 8 * 1024,
+            headers: 64,
+            target: 4 * 1024,
+            body: 64 * 1024,
+            head_time: Duration::from_secs(10),
+            idle_time: Duration::from_secs(60),
+            write_time: Duration::from_secs(30),
+            close_time: Duration::from_secs(2),
+            connections: 10_000,
+        }
+    }
+}
+
+/// A site, served over HTTP.
+pub struct Service<S, T> {
+    store: S,
+    clock: T,
+    limits: Limits,
+    stats: Rc<Stats>,
+    seats: Seats,
+    pool: Pool,
+    tails: Tails,
+    draining: Cell<bool>,
+}
+
+impl<S: Store, T: Clock> Service<S, T> {
+    /// Serves `store`.
+    pub fn new(store: S, clock: T, limits: Limits, stats: Rc<Stats>) -> Self {
+        // Spans are of 16 bits.
+        let limits = Limits { head: limits.head.min(u16::MAX.into()), ..limits };
+        Self {
+            store,
+            clock,
+            limits,
+            stats,
+            seats: Seats::default(),
+            pool: Pool::new(limits.head, SPARE_BUFFERS),
+            tails: Tails::default(),
+            draining: Cell::new(false),
+        }
+    }
+
+    /// What it has done so far.
+    pub fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// The number of connections.
+    pub fn active(&self) -> usize {
+        self.seats.taken()
+    }
+
+    /// Asks the connection that has waited for longest without a request in progress to leave, and
+    /// says whether there is one: for a stack that runs out of what connections are made of.
+    pub fn reap(&self) -> bool {
+        let reaped = self.seats.reap();
+        if reaped {
+            self.stats.refused.count();
+        }
+        reaped
+    }
+
+    /// Ends the service: idle connections are closed, and others after the answer that is under
+    /// way. Who calls this also stops accepting.
+    pub fn drain(&self) {
+        self.draining.set(true);
+        self.seats.wake_waiting();
+    }
+
+    /// Ready when no connection is left. Only the last task to ask is woken.
+    pub async fn drained(&self) {
+        self.seats.empty().await;
+    }
+}
+
+/// A range of a request's head.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Span {
+    at: u16,
+    len: u16,
+}
+
+impl Span {
+    /// Both fit: a head has at most 64 KiB.
+    fn new(at: usize, len: usize) -> Self {
+        Self { at: at as u16, len: len as u16 }
+    }
+
+    /// Where `part` lies in `whole`, of which it is a slice.
+    fn within(whole: &[u8], part: &[u8]) -> Self {
+        Self::new((part.as_ptr() as usize).wrapping_sub(whole.as_ptr() as usize), part.len())
+    }
+
+    fn range(self) -> Range<usize> {
+        let at = usize::from(self.at);
+        at..at + usize::from(self.len)
+    }
+}
+
+#[cfg(test)]
+mod tests;

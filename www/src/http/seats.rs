@@ -1,0 +1,270 @@
+//! Who is being served: how many, who waits since when, and how to wake them.
+
+use alloc::vec::Vec;
+use core::cell::{Cell, RefCell};
+use core::future::{Future, poll_fn};
+use core::task::{Context, Poll, Waker};
+
+/// All connections that are being served.
+#[derive(Default)]
+pub(super) struct Seats {
+    table: RefCell<Table>,
+    drained: Cell<Option<Waker>>,
+}
+
+#[derive(Default)]
+struct Table {
+    seats: Vec<State>,
+    /// The first free seat; `next` leads to the others.
+    free: Link,
+    taken: usize,
+    /// Those that wait for a request, in the order in which they began to.
+    oldest: Link,
+    newest: Link,
+}
+
+/// Index of a seat.
+type Link = Option<u32>;
+
+#[derive(Default)]
+struct State {
+    waker: Option<Waker>,
+    status: Status,
+    older: Link,
+    next: Link,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Status {
+    /// Not waiting for the client to ask, or nobody's.
+    #[default]
+    Busy,
+    Waiting,
+    /// Asked to leave at once.
+    Reaped,
+}
+
+/// The place of one connection, until it is dropped.
+pub(super) struct Seat<'a> {
+    seats: &'a Seats,
+    index: u32,
+}
+
+impl Seats {
+    /// A seat, unless there are `limit` already or there is no memory for one more. If it is the
+    /// last, whoever waits for longest is asked to leave, so that the next finds one.
+    pub(super) fn take(&self, limit: usize) -> Option<Seat<'_>> {
+        let index = self.table.borrow_mut().take(limit)?;
+        if self.taken() >= limit {
+            self.reap();
+        }
+        Some(Seat { seats: self, index })
+    }
+
+    pub(super) fn taken(&self) -> usize {
+        self.table.borrow().taken
+    }
+
+    /// Asks whoever waits for longest to leave; says whether anyone does.
+    pub(super) fn reap(&self) -> bool {
+        let mut table = self.table.borrow_mut();
+        let Some(oldest) = table.oldest else { return false };
+        table.unlink(oldest);
+        let seat = &mut table.seats[oldest as usize];
+        seat.status = Status::Reaped;
+        let waker = seat.waker.take();
+        drop(table);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        true
+    }
+
+    /// Wakes everyone who waits for a request.
+    pub(super) fn wake_waiting(&self) {
+        let mut at = self.table.borrow().oldest;
+        while let Some(index) = at {
+            let table = self.table.borrow();
+            let seat = &table.seats[index as usize];
+            at = seat.next;
+            let waker = seat.waker.clone();
+            drop(table);
+            if let Some(waker) = waker {
+                waker.wake();
+            }
+        }
+    }
+
+    /// Ready when no seat is taken. Only the last task to ask is woken.
+    pub(super) fn empty(&self) -> impl Future<Output = ()> {
+        poll_fn(|cx| {
+            if self.taken() == 0 {
+                return Poll::Ready(());
+            }
+            self.drained.set(Some(cx.waker().clone()));
+            Poll::Pending
+        })
+    }
+}
+
+impl Seat<'_> {
+    /// Notes that this connection waits for a request from now, if it does not already, and which
+    /// task is to be woken. False: it has to leave.
+    pub(super) fn wait(&self, cx: &Context<'_>) -> bool {
+        let mut table = self.seats.table.borrow_mut();
+        let seat = &mut table.seats[self.index as usize];
+        if seat.status == Status::Reaped {
+            return false;
+        }
+        match &seat.waker {
+            Some(waker) if waker.will_wake(cx.waker()) => {}
+            _ => seat.waker = Some(cx.waker().clone()),
+        }
+        if seat.status == Status::Busy {
+            table.link(self.index);
+        }
+        true
+    }
+
+    /// Notes that a request is in progress.
+    pub(super) fn work(&self) {
+        let mut table = self.seats.table.borrow_mut();
+        if table.seats[self.index as usize].status == Status::Waiting {
+            table.unlink(self.index);
+        }
+    }
+}
+
+impl Drop for Seat<'_> {
+    fn drop(&mut self) {
+        let mut table = self.seats.table.borrow_mut();
+        if table.seats[self.index as usize].status == Status::Waiting {
+            table.unlink(self.index);
+        }
+        let next = table.free.replace(self.index);
+        let waker = core::mem::replace(
+            &mut table.seats[self.index as usize],
+            State { next, ..State::default() },
+        );
+        table.taken -= 1;
+        let last = table.taken == 0;
+        drop(table);
+        drop(waker);
+        if last && let Some(waker) = self.seats.drained.take() {
+            waker.wake();
+        }
+    }
+}
+
+impl Table {
+    fn take(&mut self, limit: usize) -> Option<u32> {
+        if self.taken >= limit {
+            return None;
+        }
+        let index = match self.free {
+            Some(index) => {
+                self.free = self.seats[index as usize].next.take();
+                index
+            }
+            None => {
+                let index = u32::try_from(self.seats.len()).ok()?;
+                self.seats.try_reserve(1).ok()?;
+                self.seats.push(State::default());
+                index
+            }
+        };
+        self.taken += 1;
+        Some(index)
+    }
+
+    fn link(&mut self, index: u32) {
+        let older = self.newest.replace(index);
+        match older {
+            Some(older) => self.seats[older as usize].next = Some(index),
+            None => self.oldest = Some(index),
+        }
+        let seat = &mut self.seats[index as usize];
+        (seat.status, seat.older, seat.next) = (Status::Waiting, older, None);
+    }
+
+    fn unlink(&mut self, index: u32) {
+        let seat = &mut self.seats[index as usize];
+        seat.status = Status::Busy;
+        let (older, next) = (seat.older.take(), seat.next.take());
+        match older {
+            Some(older) => self.seats[older as usize].next = next,
+            None => self.oldest = next,
+        }
+        match next {
+            Some(next) => self.seats[next as usize].older = older,
+            None => self.newest = older,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::collections::VecDeque;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// The order of waiting, against a plain queue.
+        #[test]
+        fn the_longest_waiting_leaves_first(steps in prop::collection::vec((0..5u8, 0..8usize), 0..200)) {
+            let seats = Seats::default();
+            let cx = &mut Context::from_waker(Waker::noop());
+            let mut taken: [Option<Seat<'_>>; 8] = Default::default();
+            let mut queue = VecDeque::new();
+            let mut reaped = [false; 8];
+            for (what, i) in steps {
+                match (what, &taken[i]) {
+                    (0, None) => {
+                        taken[i] = seats.take(9);
+                        prop_assert!(taken[i].is_some());
+                        reaped[i] = false;
+                    }
+                    (1, Some(seat)) => {
+                        prop_assert_eq!(seat.wait(cx), !reaped[i]);
+                        if !reaped[i] && !queue.contains(&i) {
+                            queue.push_back(i);
+                        }
+                    }
+                    (2, Some(seat)) => {
+                        seat.work();
+                        queue.retain(|q| *q != i);
+                    }
+                    (3, Some(_)) => {
+                        taken[i] = None;
+                        queue.retain(|q| *q != i);
+                    }
+                    (4, _) => {
+                        let oldest = queue.pop_front();
+                        prop_assert_eq!(seats.reap(), oldest.is_some());
+                        if let Some(oldest) = oldest {
+                            reaped[oldest] = true;
+                        }
+                    }
+                    _ => {}
+                }
+                prop_assert_eq!(seats.taken(), taken.iter().flatten().count());
+                seats.wake_waiting();
+            }
+        }
+    }
+
+    #[test]
+    fn the_last_seat_costs_someone_his() {
+        let seats = Seats::default();
+        let cx = &mut Context::from_waker(Waker::noop());
+        let first = seats.take(2).unwrap();
+        assert!(first.wait(cx));
+        let second = seats.take(2).unwrap();
+        assert!(!first.wait(cx));
+        assert!(seats.take(2).is_none());
+        drop(first);
+        // Nobody waits, so nobody leaves.
+        let third = seats.take(2).unwrap();
+        assert!(second.wait(cx) && third.wait(cx));
+    }
+}

@@ -1,0 +1,155 @@
+//! Where content lives: the seam between HTTP and the pack, or whatever holds a site instead.
+//!
+//! A store finds what answers for a path, and hands out its body in pieces. Everything that it says
+//! is in the form in which it is sent: see [`pack`](crate::pack) for what heads are.
+
+use core::future::{Future, ready};
+
+use crate::encoding::{Accept, Encoding};
+use crate::pack::{Entry, Pack, Variant};
+
+/// A site.
+pub trait Store {
+    /// What answers for one request.
+    type Answer<'s>: Answer
+    where
+        Self: 's;
+
+    /// Looks for what answers for `path`, in the encoding that the client likes best. The path is
+    /// decoded and absolute, without `.` and `..` segments and without NUL; it may have empty
+    /// segments and need not be UTF-8. Cancelling it loses nothing.
+    fn find(
+        &self,
+        path: &[u8],
+        accept: Accept,
+    ) -> impl Future<Output = Result<Lookup<Self::Answer<'_>>, StoreError>>;
+
+    /// The page for paths that are not there, if the site has one.
+    fn not_found(
+        &self,
+        accept: Accept,
+    ) -> impl Future<Output = Result<Lookup<Self::Answer<'_>>, StoreError>>;
+}
+
+/// What looking for a path comes to.
+#[derive(Clone, Copy, Debug)]
+pub enum Lookup<A> {
+    /// This answers.
+    Found(A),
+    /// There is nothing at this path.
+    Missing,
+    /// There is something, in no encoding that the client accepts.
+    NotAcceptable,
+}
+
+/// Why a store does not answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreError {
+    /// What it stands on failed, or holds what it should not.
+    Failed,
+    /// It has no memory for it now.
+    OutOfMemory,
+}
+
+/// One representation, ready to be sent.
+pub trait Answer {
+    /// A piece of the body.
+    type Chunk: AsRef<[u8]>;
+
+    /// 200, 301, 302, 308 or 404.
+    fn status(&self) -> u16;
+    /// Status line and header lines, without `Date`, `Connection` and the empty line.
+    fn head(&self) -> &[u8];
+    /// The same for a 304; empty unless the status is 200.
+    fn not_modified(&self) -> &[u8];
+    /// The strong entity tag with its quotes; empty unless the status is 200.
+    fn etag(&self) -> &[u8];
+    /// When it was last modified, in seconds since 1970.
+    fn modified(&self) -> Option<u64>;
+    /// The next piece of the body, `None` at its end. All pieces together are as long as the head
+    /// says. Cancelling it may lose the piece.
+    fn chunk(&mut self) -> impl Future<Output = Result<Option<Self::Chunk>, StoreError>>;
+}
+
+impl<'a> Store for Pack<'a> {
+    type Answer<'s>
+        = PackAnswer<'a>
+    where
+        Self: 's;
+
+    fn find(
+        &self,
+        path: &[u8],
+        accept: Accept,
+    ) -> impl Future<Output = Result<Lookup<PackAnswer<'a>>, StoreError>> {
+        ready(Ok(PackAnswer::of(Pack::find(self, path), accept)))
+    }
+
+    fn not_found(
+        &self,
+        accept: Accept,
+    ) -> impl Future<Output = Result<Lookup<PackAnswer<'a>>, StoreError>> {
+        ready(Ok(PackAnswer::of(Pack::not_found(self), accept)))
+    }
+}
+
+/// An entry of a pack, in one encoding.
+#[derive(Clone, Copy)]
+pub struct PackAnswer<'a> {
+    variant: Variant<'a>,
+    modified: Option<u64>,
+    status: u16,
+    taken: bool,
+}
+
+impl<'a> PackAnswer<'a> {
+    fn of(entry: Option<Entry<'a>>, accept: Accept) -> Lookup<Self> {
+        let Some(entry) = entry else { return Lookup::Missing };
+        // A redirect has no content that could be encoded.
+        let accept = if entry.status() / 100 == 3 { Accept::IDENTITY } else { accept };
+        match entry.pick(accept) {
+            Some(variant) => Lookup::Found(Self {
+                variant,
+                modified: entry.modified(),
+                status: entry.status(),
+                taken: false,
+            }),
+            None => Lookup::NotAcceptable,
+        }
+    }
+
+    /// The encoding that was chosen.
+    pub fn encoding(&self) -> Encoding {
+        self.variant.encoding
+    }
+}
+
+impl<'a> Answer for PackAnswer<'a> {
+    type Chunk = &'a [u8];
+
+    fn status(&self) -> u16 {
+        self.status
+    }
+
+    fn head(&self) -> &[u8] {
+        self.variant.head
+    }
+
+    fn not_modified(&self) -> &[u8] {
+        self.variant.not_modified
+    }
+
+    fn etag(&self) -> &[u8] {
+        self.variant.etag
+    }
+
+    fn modified(&self) -> Option<u64> {
+        self.modified
+    }
+
+    fn chunk(&mut self) -> impl Future<Output = Result<Option<&'a [u8]>, StoreError>> {
+        let body = self.variant.body;
+        let taken = core::mem::replace(&mut self.taken, true);
+        ready(Ok((!taken && !body.is_empty()).then_some(body)))
+    }
+}
