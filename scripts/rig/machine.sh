@@ -26,7 +26,7 @@ pack_run() {
     if [ "$SCRIPT" = - ]; then
         cat >"$stage/rig/script"
     elif [ -n "$SCRIPT" ]; then
-        ln -s "$(realpath "$SCRIPT")" "$stage/rig/script"
+        cat "$SCRIPT" >"$stage/rig/script"
     fi
     (cd "$stage" && find -L . -mindepth 1 | LC_ALL=C sort | cpio -o -L -H newc -R 0:0 --quiet) >>"$WORK/dom0.cpio"
     rm -rf "$stage"
