@@ -104,9 +104,15 @@ pub struct PackAnswer<'a> {
 
 impl<'a> PackAnswer<'a> {
     fn of(entry: Option<Entry<'a>>, accept: Accept) -> Lookup<Self> {
-        let Some(entry) = entry else { return Lookup::Missing };
+        let Some(entry) = entry else {
+            return Lookup::Missing;
+        };
         // A redirect has no content that could be encoded.
-        let accept = if entry.status() / 100 == 3 { Accept::IDENTITY } else { accept };
+        let accept = if entry.status() / 100 == 3 {
+            Accept::IDENTITY
+        } else {
+            accept
+        };
         match entry.pick(accept) {
             Some(variant) => Lookup::Found(Self {
                 variant,

@@ -27,17 +27,74 @@ macro_rules! canned {
 canned!(HEALTHY, 200, "OK", 3, "ok\n", "Cache-Control: no-store");
 canned!(BAD_REQUEST, 400, "Bad Request", 12, "bad request\n");
 canned!(NOT_FOUND, 404, "Not Found", 10, "not found\n");
-canned!(METHOD_NOT_ALLOWED, 405, "Method Not Allowed", 19, "method not allowed\n", "Allow: GET, HEAD");
-canned!(NOT_ACCEPTABLE, 406, "Not Acceptable", 15, "not acceptable\n", "Vary: Accept-Encoding");
+canned!(
+    METHOD_NOT_ALLOWED,
+    405,
+    "Method Not Allowed",
+    19,
+    "method not allowed\n",
+    "Allow: GET, HEAD"
+);
+canned!(
+    NOT_ACCEPTABLE,
+    406,
+    "Not Acceptable",
+    15,
+    "not acceptable\n",
+    "Vary: Accept-Encoding"
+);
 canned!(TIMEOUT, 408, "Request Timeout", 16, "request timeout\n");
-canned!(PRECONDITION_FAILED, 412, "Precondition Failed", 20, "precondition failed\n");
+canned!(
+    PRECONDITION_FAILED,
+    412,
+    "Precondition Failed",
+    20,
+    "precondition failed\n"
+);
 canned!(URI_TOO_LONG, 414, "URI Too Long", 13, "URI too long\n");
-canned!(EXPECTATION_FAILED, 417, "Expectation Failed", 19, "expectation failed\n");
-canned!(HEADERS_TOO_LARGE, 431, "Request Header Fields Too Large", 32, "request header fields too large\n");
-canned!(FAILED, 500, "Internal Server Error", 22, "internal server error\n");
-canned!(NOT_IMPLEMENTED, 501, "Not Implemented", 16, "not implemented\n");
-canned!(UNAVAILABLE, 503, "Service Unavailable", 20, "service unavailable\n", "Retry-After: 1");
-canned!(VERSION, 505, "HTTP Version Not Supported", 27, "HTTP version not supported\n");
+canned!(
+    EXPECTATION_FAILED,
+    417,
+    "Expectation Failed",
+    19,
+    "expectation failed\n"
+);
+canned!(
+    HEADERS_TOO_LARGE,
+    431,
+    "Request Header Fields Too Large",
+    32,
+    "request header fields too large\n"
+);
+canned!(
+    FAILED,
+    500,
+    "Internal Server Error",
+    22,
+    "internal server error\n"
+);
+canned!(
+    NOT_IMPLEMENTED,
+    501,
+    "Not Implemented",
+    16,
+    "not implemented\n"
+);
+canned!(
+    UNAVAILABLE,
+    503,
+    "Service Unavailable",
+    20,
+    "service unavailable\n",
+    "Retry-After: 1"
+);
+canned!(
+    VERSION,
+    505,
+    "HTTP Version Not Supported",
+    27,
+    "HTTP version not supported\n"
+);
 
 #[cfg(test)]
 mod tests {
@@ -64,7 +121,11 @@ mod tests {
             let length = std::format!("\r\nContent-Length: {}\r\n", canned.body.len());
             assert!(canned.head.contains(&length), "{}", canned.head);
             assert!(canned.head.ends_with("\r\n"));
-            assert!(canned.head.starts_with(&std::format!("HTTP/1.1 {} ", canned.status)));
+            assert!(
+                canned
+                    .head
+                    .starts_with(&std::format!("HTTP/1.1 {} ", canned.status))
+            );
         }
     }
 }

@@ -32,7 +32,11 @@ pub(super) fn evaluate(
         false => listed(conditions.none_match, head, etag, Comparison::Weak),
         true => after(conditions.modified_since) == Some(false),
     };
-    if same { Outcome::NotModified } else { Outcome::Proceed }
+    if same {
+        Outcome::NotModified
+    } else {
+        Outcome::Proceed
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -42,7 +46,8 @@ enum Comparison {
 }
 
 fn listed(tags: Tags, head: &[u8], etag: &[u8], how: Comparison) -> bool {
-    tags.of(head).any(|value| value == b"*" || list_has(value, etag, how))
+    tags.of(head)
+        .any(|value| value == b"*" || list_has(value, etag, how))
 }
 
 /// Whether a list of entity tags has this one, which is a strong one. Commas may be in tags, so
@@ -58,8 +63,12 @@ fn list_has(mut list: &[u8], etag: &[u8], how: Comparison) -> bool {
             Some(rest) => (true, rest),
             None => (false, list),
         };
-        let Some(inner) = rest.strip_prefix(b"\"") else { return false };
-        let Some(end) = memchr::memchr(b'"', inner) else { return false };
+        let Some(inner) = rest.strip_prefix(b"\"") else {
+            return false;
+        };
+        let Some(end) = memchr::memchr(b'"', inner) else {
+            return false;
+        };
         if rest[..end + 2] == *etag && (how == Comparison::Weak || !weak) {
             return true;
         }
@@ -75,7 +84,12 @@ mod tests {
     #[test]
     fn lists() {
         let has = |list: &str, how| list_has(list.as_bytes(), b"\"a,b\"", how);
-        for list in ["\"a,b\"", "W/\"x\", \"a,b\"", ",, \"\",\"a,b\"", "\"a\" \"a,b\""] {
+        for list in [
+            "\"a,b\"",
+            "W/\"x\", \"a,b\"",
+            ",, \"\",\"a,b\"",
+            "\"a\" \"a,b\"",
+        ] {
             assert!(has(list, Comparison::Strong), "{list}");
             assert!(has(list, Comparison::Weak), "{list}");
         }

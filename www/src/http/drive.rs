@@ -57,7 +57,11 @@ impl<S: Store, T: Clock> Service<S, T> {
             conn.set_deadline(Some(self.limits.close_time));
             let closed = poll_fn(|cx| {
                 // Someone who only waits for the end can be spared as well.
-                if seat.wait(cx) { conn.poll_close(cx) } else { Poll::Ready(Err(ConnError::Reset)) }
+                if seat.wait(cx) {
+                    conn.poll_close(cx)
+                } else {
+                    Poll::Ready(Err(ConnError::Reset))
+                }
             });
             if closed.await.is_ok() {
                 return;
@@ -172,7 +176,10 @@ impl<S: Store, T: Clock> Service<S, T> {
         let plan = self.plan(conn, input, request).await;
         let status = plan.status();
         if log::log_enabled!(target: "http", log::Level::Debug) {
-            let target = input.bytes().get(request.target.range()).unwrap_or_default();
+            let target = input
+                .bytes()
+                .get(request.target.range())
+                .unwrap_or_default();
             let (peer, method) = (conn.peer(), request.method);
             log::debug!(target: "http", "{peer} {method:?} {} {status}", target.escape_ascii());
         }
@@ -189,7 +196,8 @@ impl<S: Store, T: Clock> Service<S, T> {
             Plan::Canned(canned) => self.send_canned(conn, canned, persist, no_body).await,
             Plan::NotModified(answer) => {
                 let tail = self.tail(persist);
-                self.write(conn, &mut [answer.not_modified(), tail.bytes(), b""]).await
+                self.write(conn, &mut [answer.not_modified(), tail.bytes(), b""])
+                    .await
             }
             Plan::Page(answer) => self.send_page(conn, answer, persist, no_body).await,
         };
@@ -228,7 +236,10 @@ impl<S: Store, T: Clock> Service<S, T> {
         if path == b"/healthz" {
             return Plan::Canned(&canned::HEALTHY);
         }
-        let answer = match self.timed(conn, self.store.find(path, request.accept)).await {
+        let answer = match self
+            .timed(conn, self.store.find(path, request.accept))
+            .await
+        {
             Ok(Lookup::Found(answer)) => answer,
             Ok(Lookup::Missing) => {
                 let page = self.store.not_found(request.accept);
@@ -278,7 +289,11 @@ impl<S: Store, T: Clock> Service<S, T> {
     ) -> Result<(), ConnError> {
         let tail = self.tail(persist);
         let body = if no_body { "" } else { canned.body };
-        self.write(conn, &mut [canned.head.as_bytes(), tail.bytes(), body.as_bytes()]).await
+        self.write(
+            conn,
+            &mut [canned.head.as_bytes(), tail.bytes(), body.as_bytes()],
+        )
+        .await
     }
 
     async fn send_page<C: Conn>(
@@ -290,14 +305,22 @@ impl<S: Store, T: Clock> Service<S, T> {
     ) -> Result<(), ConnError> {
         let tail = self.tail(persist);
         if no_body {
-            return self.write(conn, &mut [answer.head(), tail.bytes(), b""]).await;
+            return self
+                .write(conn, &mut [answer.head(), tail.bytes(), b""])
+                .await;
         }
         // The head is promised by now; what fails from here on can only break off.
-        let chunk = self.timed(conn, answer.chunk()).await.map_err(|_| ConnError::Reset)?;
+        let chunk = self
+            .timed(conn, answer.chunk())
+            .await
+            .map_err(|_| ConnError::Reset)?;
         let first = chunk.as_ref().map_or(&b""[..], AsRef::as_ref);
-        self.write(conn, &mut [answer.head(), tail.bytes(), first]).await?;
-        while let Some(chunk) =
-            self.timed(conn, answer.chunk()).await.map_err(|_| ConnError::Reset)?
+        self.write(conn, &mut [answer.head(), tail.bytes(), first])
+            .await?;
+        while let Some(chunk) = self
+            .timed(conn, answer.chunk())
+            .await
+            .map_err(|_| ConnError::Reset)?
         {
             self.write(conn, &mut [chunk.as_ref(), b"", b""]).await?;
         }
@@ -353,7 +376,10 @@ impl<S: Store, T: Clock> Service<S, T> {
         conn.set_deadline(Some(self.limits.head_time));
         poll_fn(|cx: &mut Context<'_>| {
             loop {
-                let held = input.bytes().len().min(usize::try_from(left).unwrap_or(usize::MAX));
+                let held = input
+                    .bytes()
+                    .len()
+                    .min(usize::try_from(left).unwrap_or(usize::MAX));
                 input.consume(held);
                 left -= held as u64;
                 if left == 0 {

@@ -22,7 +22,10 @@ pub(super) struct OutOfMemory;
 impl Pool {
     /// Keeps at most `keep` buffers of `size` bytes.
     pub(super) fn new(size: usize, keep: usize) -> Self {
-        Self { size, free: RefCell::new(Vec::with_capacity(keep)) }
+        Self {
+            size,
+            free: RefCell::new(Vec::with_capacity(keep)),
+        }
     }
 
     fn take(&self) -> Result<Vec<u8>, OutOfMemory> {
@@ -37,6 +40,13 @@ impl Pool {
         if buffer.len() == self.size && free.len() < free.capacity() {
             free.push(buffer);
         }
+    }
+}
+
+#[cfg(test)]
+impl Pool {
+    pub(super) fn spare(&self) -> usize {
+        self.free.borrow().len()
     }
 }
 
@@ -72,12 +82,12 @@ impl Input {
 
     /// Drops `n` bytes at the front.
     pub(super) fn consume(&mut self, n: usize) {
-        self.start = (self.start + n).min(self.end);
+        self.start += n.min(self.end - self.start);
     }
 
     /// Takes the first `n` bytes of the [`room`](Self::room) in.
     pub(super) fn received(&mut self, n: usize) {
-        self.end = (self.end + n).min(self.buffer.len());
+        self.end += n.min(self.buffer.len() - self.end);
     }
 
     /// Where to receive to. It is empty if the pool's size is used up.
@@ -106,7 +116,9 @@ impl Input {
                 pool.give(core::mem::take(&mut self.buffer));
             } else {
                 // Without memory for a small one the large one stays.
-                let Ok(mut small) = zeroed(held.next_multiple_of(STEP)) else { return };
+                let Ok(mut small) = zeroed(held.next_multiple_of(STEP)) else {
+                    return;
+                };
                 small[..held].copy_from_slice(self.bytes());
                 pool.give(core::mem::replace(&mut self.buffer, small));
             }

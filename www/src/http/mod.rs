@@ -88,7 +88,10 @@ impl<S: Store, T: Clock> Service<S, T> {
     /// Serves `store`.
     pub fn new(store: S, clock: T, limits: Limits, stats: Rc<Stats>) -> Self {
         // Spans are of 16 bits.
-        let limits = Limits { head: limits.head.min(u16::MAX.into()), ..limits };
+        let limits = Limits {
+            head: limits.head.min(u16::MAX.into()),
+            ..limits
+        };
         Self {
             store,
             clock,
@@ -144,12 +147,18 @@ struct Span {
 impl Span {
     /// Both fit: a head has at most 64 KiB.
     fn new(at: usize, len: usize) -> Self {
-        Self { at: at as u16, len: len as u16 }
+        Self {
+            at: at as u16,
+            len: len as u16,
+        }
     }
 
     /// Where `part` lies in `whole`, of which it is a slice.
     fn within(whole: &[u8], part: &[u8]) -> Self {
-        Self::new((part.as_ptr() as usize).wrapping_sub(whole.as_ptr() as usize), part.len())
+        Self::new(
+            (part.as_ptr() as usize).wrapping_sub(whole.as_ptr() as usize),
+            part.len(),
+        )
     }
 
     fn range(self) -> Range<usize> {

@@ -98,7 +98,10 @@ pub(super) fn parse(bytes: &[u8], limits: &Limits, now: u64) -> Parsed {
     if target.len() > limits.target {
         return Parsed::Refused(&canned::URI_TOO_LONG);
     }
-    let mut fields = Fields { old: version == 0, ..Fields::default() };
+    let mut fields = Fields {
+        old: version == 0,
+        ..Fields::default()
+    };
     for header in raw.headers.iter() {
         if let Err(refusal) = fields.take(bytes, header, now) {
             return Parsed::Refused(refusal);
@@ -111,7 +114,9 @@ pub(super) fn parse(bytes: &[u8], limits: &Limits, now: u64) -> Parsed {
             len,
             body,
             persist,
-            accept: fields.encodings.map_or(Accept::IDENTITY, |named| named.accept()),
+            accept: fields
+                .encodings
+                .map_or(Accept::IDENTITY, |named| named.accept()),
             conditions: fields.conditions,
         }),
         Err(refusal) => Parsed::Refused(refusal),
@@ -135,7 +140,10 @@ impl Tags {
     /// The values, as they stand in `head`.
     pub(super) fn of(self, head: &[u8]) -> impl Iterator<Item = &[u8]> {
         let count = usize::from(self.count);
-        self.values.into_iter().take(count).map(|span| &head[span.range()])
+        self.values
+            .into_iter()
+            .take(count)
+            .map(|span| &head[span.range()])
     }
 
     pub(super) fn is_empty(self) -> bool {
@@ -222,7 +230,11 @@ impl Fields {
     fn finish(&self) -> Result<(u64, Persist), &'static Canned> {
         if self.transfer_coding {
             let ambiguous = self.old || self.length.is_some();
-            return Err(if ambiguous { &canned::BAD_REQUEST } else { &canned::NOT_IMPLEMENTED });
+            return Err(if ambiguous {
+                &canned::BAD_REQUEST
+            } else {
+                &canned::NOT_IMPLEMENTED
+            });
         }
         if !self.old && !self.host {
             return Err(&canned::BAD_REQUEST);
@@ -251,7 +263,10 @@ fn length(value: &[u8]) -> Option<u64> {
 
 /// What to say of a head that is longer than allowed: it depends on which part of it is.
 fn too_long(bytes: &[u8]) -> &'static Canned {
-    let start = bytes.iter().position(|b| !matches!(b, b'\r' | b'\n')).unwrap_or(0);
+    let start = bytes
+        .iter()
+        .position(|b| !matches!(b, b'\r' | b'\n'))
+        .unwrap_or(0);
     match memchr::memchr(b'\n', &bytes[start..]) {
         Some(_) => &canned::HEADERS_TOO_LARGE,
         None => &canned::URI_TOO_LONG,
@@ -260,8 +275,18 @@ fn too_long(bytes: &[u8]) -> &'static Canned {
 
 /// Whether the request line names a version of HTTP that we do not speak.
 fn other_version(bytes: &[u8]) -> bool {
-    let start = bytes.iter().position(|b| !matches!(b, b'\r' | b'\n')).unwrap_or(0);
-    let line = bytes[start..].split(|b| *b == b'\n').next().unwrap_or_default();
-    let version = line.trim_ascii_end().rsplit(|b| *b == b' ').next().unwrap_or_default();
+    let start = bytes
+        .iter()
+        .position(|b| !matches!(b, b'\r' | b'\n'))
+        .unwrap_or(0);
+    let line = bytes[start..]
+        .split(|b| *b == b'\n')
+        .next()
+        .unwrap_or_default();
+    let version = line
+        .trim_ascii_end()
+        .rsplit(|b| *b == b' ')
+        .next()
+        .unwrap_or_default();
     matches!(version, [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', ..])
 }

@@ -68,7 +68,9 @@ impl Seats {
     /// Asks whoever waits for longest to leave; says whether anyone does.
     pub(super) fn reap(&self) -> bool {
         let mut table = self.table.borrow_mut();
-        let Some(oldest) = table.oldest else { return false };
+        let Some(oldest) = table.oldest else {
+            return false;
+        };
         table.unlink(oldest);
         let seat = &mut table.seats[oldest as usize];
         seat.status = Status::Reaped;
@@ -144,7 +146,10 @@ impl Drop for Seat<'_> {
         let next = table.free.replace(self.index);
         let waker = core::mem::replace(
             &mut table.seats[self.index as usize],
-            State { next, ..State::default() },
+            State {
+                next,
+                ..State::default()
+            },
         );
         table.taken -= 1;
         let last = table.taken == 0;

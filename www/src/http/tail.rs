@@ -27,7 +27,10 @@ impl Tails {
             self.second.set(now);
             self.keep.set(keep(now));
         }
-        let mut tail = Tail { bytes: self.keep.get(), len: DATE_LINE + 2 };
+        let mut tail = Tail {
+            bytes: self.keep.get(),
+            len: DATE_LINE + 2,
+        };
         let more = match persist {
             Persist::Keep => return tail,
             Persist::KeepAlive => KEEP_ALIVE,
@@ -46,7 +49,10 @@ impl Tails {
 
 impl Default for Tails {
     fn default() -> Self {
-        Self { second: Cell::new(0), keep: Cell::new(keep(0)) }
+        Self {
+            second: Cell::new(0),
+            keep: Cell::new(keep(0)),
+        }
     }
 }
 

@@ -32,7 +32,11 @@ pub(super) fn to_path(head: &mut [u8], span: Span) -> Option<Span> {
         let slash = head[span.range()].iter().position(|b| *b == b'/')?;
         return Some(Span::new(usize::from(span.at) + slash, 1));
     }
-    let end = if plain { end } else { decode(&mut head[at..at + end])? };
+    let end = if plain {
+        end
+    } else {
+        decode(&mut head[at..at + end])?
+    };
     let path = &head[at..at + end];
     // Almost no path has a segment that begins with a dot.
     let climbs = memchr::memmem::find(path, b"/.").is_some()
@@ -131,9 +135,30 @@ mod tests {
     #[test]
     fn not_paths() {
         for target in [
-            "*", "", "a", "example.org:80", "ftp://a/", "http:/a", "http:///a", "http://a b/",
-            "http://u@h/", "?", "/a#b", "/%", "/%4", "/%4g", "/%00", "/..", "/.", "/a/../b",
-            "/a/./b", "/%2e%2E/a", "/a/%2e%2e%2fb", "/a/..?b", "http://h/../a", "http://h#a",
+            "*",
+            "",
+            "a",
+            "example.org:80",
+            "ftp://a/",
+            "http:/a",
+            "http:///a",
+            "http://a b/",
+            "http://u@h/",
+            "?",
+            "/a#b",
+            "/%",
+            "/%4",
+            "/%4g",
+            "/%00",
+            "/..",
+            "/.",
+            "/a/../b",
+            "/a/./b",
+            "/%2e%2E/a",
+            "/a/%2e%2e%2fb",
+            "/a/..?b",
+            "http://h/../a",
+            "http://h#a",
         ] {
             assert_eq!(path(target), None, "{target}");
         }
