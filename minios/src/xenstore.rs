@@ -20,14 +20,15 @@ use core::task::{Context, Poll, Waker};
 
 pub mod codec;
 pub mod connection;
-mod wire;
 
 pub use codec::Errno;
 pub use connection::Lie;
 
+use crate::ring::{Broken, byte};
+use crate::share::BootPage;
+use crate::{Domain, Port};
 use codec::{ABS_PATH_MAX, Kind};
 use connection::{Connection, ReqId, Token};
-pub use wire::Wire;
 
 /// How often a transaction is tried before its conflicts are the caller's problem.
 const ATTEMPTS: u32 = 32;
@@ -87,19 +88,26 @@ impl fmt::Display for StoreError {
 
 struct Shared {
     connection: RefCell<Connection>,
-    wire: RefCell<Wire>,
+    /// `None` if it could not be attached to; the connection is broken then.
+    ring: RefCell<Option<byte::Front<BootPage>>>,
+    port: Port,
     pump: Cell<Option<Waker>>,
 }
 
 impl Store {
-    /// A client on `wire`, which has not been used since the domain was built. It does nothing
-    /// until [`run`](Self::run) is polled.
-    pub fn new(wire: Wire) -> Self {
+    /// The client of `domain`, to be made once. It does nothing until [`run`](Self::run) is polled.
+    pub fn new(domain: &Domain) -> Self {
+        let (page, port) = domain.store_ring();
+        let mut connection = Connection::new();
+        let ring = byte::Front::new(page, byte::XENSTORE)
+            .map_err(|broken| connection.fail(Lie::Ring(broken)))
+            .ok();
         Self {
             tree: Tree {
                 shared: Rc::new(Shared {
-                    connection: RefCell::default(),
-                    wire: RefCell::new(wire),
+                    connection: RefCell::new(connection),
+                    ring: RefCell::new(ring),
+                    port,
                     pump: Cell::new(None),
                 }),
                 tx_id: 0,
@@ -374,21 +382,48 @@ impl Shared {
         /// Full rings moved in one go, at most, so that a flood of events leaves time to others.
         const ROUNDS: u32 = 8;
         self.pump.set(Some(cx.waker().clone()));
-        let wire = self.wire.borrow();
         let mut connection = self.connection.borrow_mut();
         for _ in 0..ROUNDS {
-            let event = wire.poll_event(cx).is_ready();
-            let moved = wire.exchange(&mut connection);
+            let event = self.port.poll_event(cx).is_ready();
+            let moved = self.exchange(&mut connection).unwrap_or_else(|broken| {
+                connection.fail(Lie::Ring(broken));
+                false
+            });
             if let Some(lie) = connection.broken() {
-                log::error!("the daemon is broken: {lie}");
+                log::error!("xenstored is broken: {lie}");
                 return Poll::Ready(lie);
             }
-            if !event && !moved {
+            if moved {
+                self.port.notify();
+            } else if !event {
                 return Poll::Pending;
             }
         }
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// Moves what can be moved; says whether anything was.
+    fn exchange(&self, connection: &mut Connection) -> Result<bool, Broken> {
+        let mut ring = self.ring.borrow_mut();
+        let Some(ring) = ring.as_mut() else {
+            return Ok(false);
+        };
+        let mut moved = false;
+        let mut bytes = [0; 512];
+        for _ in 0..2 {
+            let read = ring.read(&mut bytes)?;
+            connection.input(&bytes[..read]);
+            moved |= read > 0;
+        }
+        loop {
+            let written = ring.write(connection.output())?;
+            connection.sent(written);
+            moved |= written > 0;
+            if written == 0 {
+                return Ok(moved);
+            }
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use core::task::{Poll, Waker};
 
 use super::StoreError;
 use super::codec::{self, DecodeError, Decoder, EncodeError, Errno, Kind, Message};
+use crate::ring::Broken;
 
 /// Requests without an answer, at most. xenstored itself stops reading at about twenty.
 const PENDING_MAX: usize = 64;
@@ -52,8 +53,8 @@ pub enum Lie {
     BadEvent,
     /// A transaction with an impossible number.
     BadTransaction,
-    /// Indices of the shared ring that cannot be.
-    BadRing,
+    /// The shared ring is not one.
+    Ring(Broken),
 }
 
 #[derive(Debug)]
@@ -403,7 +404,7 @@ impl fmt::Display for Lie {
             Self::WrongType(asked, said) => write!(f, "{said:?} in reply to {asked:?}"),
             Self::BadEvent => f.write_str("a watch event without path and token"),
             Self::BadTransaction => f.write_str("a transaction with an impossible number"),
-            Self::BadRing => f.write_str("ring indices that cannot be"),
+            Self::Ring(broken) => write!(f, "{broken}"),
         }
     }
 }
