@@ -12,6 +12,7 @@ mod domain;
 mod map;
 mod platform;
 mod run;
+pub mod store;
 
 use alloc::collections::BTreeMap;
 use alloc::rc::Rc;

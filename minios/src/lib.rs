@@ -19,6 +19,9 @@
 //! | [`event`] | event channels as things to await |
 //! | [`time`], [`timer`] | the monotonic clock; sleeping |
 //! | [`exec`] | tasks: spawned at any time, run when woken |
+//! | [`xenstore`] | the tree in which domains meet: codec and client |
+//! | [`entropy`] | a seed, what it was made of, and a generator |
+//! | [`logger`] | log lines and which of them are printed |
 //! | [`ring`] | byte rings and request rings, both ends |
 //! | [`abi`] | Xen's layouts and numbers, each with its source |
 #![no_std]
@@ -29,15 +32,18 @@ extern crate std;
 
 pub mod abi;
 pub mod domain;
+pub mod entropy;
 pub mod event;
 pub mod exec;
 pub mod id;
+pub mod logger;
 pub mod page;
 pub mod ring;
 pub mod share;
 pub mod shared;
 pub mod time;
 pub mod timer;
+pub mod xenstore;
 
 #[cfg(not(feature = "xen"))]
 pub mod host;

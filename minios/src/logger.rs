@@ -183,7 +183,15 @@ mod tests {
         let long = "é".repeat(1000);
         let line = logged("info", Level::Info, "net", format_args!("{long}"));
         assert!(line.ends_with(&(long + "\n")));
-        let line = logged("info", Level::Info, "net", format_args!("a\x1b[2J\r\nb\x7f\u{9b}"));
-        assert!(line.ends_with("net: a\\x1b[2J\\x0d\n    b\\x7f\\x9b\n"), "{line:?}");
+        let line = logged(
+            "info",
+            Level::Info,
+            "net",
+            format_args!("a\x1b[2J\r\nb\x7f\u{9b}"),
+        );
+        assert!(
+            line.ends_with("net: a\\x1b[2J\\x0d\n    b\\x7f\\x9b\n"),
+            "{line:?}"
+        );
     }
 }

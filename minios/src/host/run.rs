@@ -18,7 +18,9 @@ impl Hypervisor {
         loop {
             let mut busy = false;
             for (domain, executor) in parties {
-                busy |= executor.run_ready();
+                // A task that ran may have raised an event for a domain that had its turn.
+                busy |= executor.is_ready();
+                executor.run_ready();
                 busy |= domain.dispatch();
             }
             if !busy {

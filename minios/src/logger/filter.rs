@@ -77,7 +77,7 @@ impl Filter {
     /// The most that is printed for anything.
     pub fn max(&self) -> LevelFilter {
         let parts = self.parts.iter().map(|&(_, level)| level);
-        parts.fold(self.everything, LevelFilter::max)
+        parts.fold(self.everything, Ord::max)
     }
 
     /// What is printed for messages with this target.

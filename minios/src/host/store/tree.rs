@@ -110,7 +110,11 @@ impl View<'_> {
         if !nodes.contains_key(path) {
             return Err(Errno::ENOENT);
         }
-        let below = if path == "/" { "/".into() } else { [path, "/"].concat() };
+        let below = if path == "/" {
+            "/".into()
+        } else {
+            [path, "/"].concat()
+        };
         Ok(nodes
             .keys()
             .filter_map(|node| node.strip_prefix(&below))

@@ -101,6 +101,11 @@ fn errors_are_told_by_name() {
     }
 }
 
+const RING: Lie = Lie::Ring(Broken::Indices {
+    produced: 5000,
+    consumed: 0,
+});
+
 #[test]
 fn lies_break_the_connection_and_wake_everybody() {
     let huge = codec::Header {
@@ -135,7 +140,7 @@ fn lies_break_the_connection_and_wake_everybody() {
             },
             Lie::BadTransaction,
         ),
-        (|c, _| c.fail(Lie::BadRing), Lie::BadRing),
+        (|c, _| c.fail(RING), RING),
     ];
     let headers = [
         (huge, DecodeError::TooLong(u32::MAX)),
