@@ -36,11 +36,13 @@ fn hex(digit: u8) -> Option<u8> {
     (digit as char).to_digit(16).map(|value| value as u8)
 }
 
-/// Escapes text for a double-quoted attribute.
-pub(crate) fn attribute(text: &str) -> String {
+/// Escapes text for HTML, also within an attribute's quotes.
+pub(crate) fn html(text: &str) -> String {
     text.replace('&', "&amp;")
         .replace('"', "&quot;")
+        .replace('\'', "&#39;")
         .replace('<', "&lt;")
+        .replace('>', "&gt;")
 }
 
 #[cfg(test)]

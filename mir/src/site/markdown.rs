@@ -85,7 +85,7 @@ pub(crate) fn render(body: &str, take_title: bool, resolve: impl Fn(&str) -> Tar
                 let id = ids.unique(id.as_deref(), &title);
                 let anchor = format!(
                     "<a class=\"anchor\" href=\"#{}\" aria-hidden=\"true\" tabindex=\"-1\">#</a>",
-                    escape::attribute(&escape::percent(&id)),
+                    escape::html(&escape::percent(&id)),
                 );
                 let end = TagEnd::Heading(level);
                 let tag = Tag::Heading {

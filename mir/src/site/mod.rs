@@ -206,11 +206,16 @@ pub(crate) struct Claims {
 }
 
 impl Claims {
+    /// Claims a path for a file, if it is one that can be served.
     pub(crate) fn claim(&mut self, path: &str, file: &str, problems: &mut Vec<Problem>) {
         if !www::pack::is_canonical(path) {
             let why = What::BadName("makes a path that is too long or not canonical");
             problems.push(Problem::new(file, None, why));
         }
+        self.take(path, file, problems);
+    }
+
+    fn take(&mut self, path: &str, file: &str, problems: &mut Vec<Problem>) {
         if let Some(first) = self.taken.get(path) {
             let (path, first) = (path.to_owned(), first.clone());
             problems.push(Problem::new(

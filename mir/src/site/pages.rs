@@ -106,7 +106,7 @@ impl Pages {
         }
         for section in &self.sections {
             if !claims.has(section) {
-                claims.claim(section, &format!("the list of {section}"), problems);
+                claims.take(section, &format!("the list of {section}"), problems);
             }
         }
     }
@@ -378,7 +378,7 @@ fn summary(node: &Node<'_>) -> Value {
         description => front.and_then(|front| front.description.clone()),
         date => date.map(|date| date.to_string()),
         date_text => date.map(|date| date.long()),
-        extra => front.map(|front| Value::from_iter(front.keys.clone())).unwrap_or_else(|| context! {}),
+        extra => front.map_or_else(|| context! {}, |front| Value::from(front.keys.clone())),
     }
 }
 

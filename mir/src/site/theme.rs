@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, Value};
+use minijinja::{
+    AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior, Value, escape_formatter,
+};
 
+use super::escape;
 use super::front::one_line;
 use crate::problem::{Problem, What};
 
@@ -32,6 +35,13 @@ impl Theme {
         let names: Vec<_> = own.keys().cloned().collect();
         let mut engine = Environment::new();
         engine.set_undefined_behavior(UndefinedBehavior::SemiStrict);
+        // The engine's own escape makes entities of slashes, which fill pages with `&#x2f;`.
+        engine.set_formatter(|out, state, value| match value.as_str() {
+            Some(text) if *state.auto_escape() == AutoEscape::Html && !value.is_safe() => {
+                out.write_str(&escape::html(text)).map_err(Error::from)
+            }
+            _ => escape_formatter(out, state, value),
+        });
         engine.set_loader(move |name| {
             let built_in = || {
                 let found = BUILT_IN.iter().find(|(known, _)| *known == name);

@@ -131,7 +131,7 @@ fn the_kernel_finds_the_pack_in_its_memory() {
     let (_, before) = boot(&base);
     assert_eq!(start, BASE);
 
-    let desc = (0x20 + Made::new().notes.len() - NOTE_DESC) as usize;
+    let desc = 0x20 + Made::new().notes.len() - NOTE_DESC;
     let virt = elf::read_u64(&memory, desc);
     assert_eq!(elf::read_u64(&memory, desc + 8), 10_001);
     assert_eq!(virt, BASE + 0xb000);
