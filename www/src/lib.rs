@@ -11,6 +11,7 @@ extern crate std;
 pub mod date;
 pub mod encoding;
 pub mod http;
+pub mod net;
 pub mod pack;
 pub mod seam;
 pub mod stats;

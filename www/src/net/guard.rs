@@ -1,0 +1,392 @@
+//! What comes in from the wire, checked before anything else sees it.
+//!
+//! Nothing here is trusted: the frame may hold any bytes. What passes is an IP packet from a host
+//! that may have sent it, to us, whole, with a header that means one thing only.
+
+use super::stats::Refusal;
+use super::table::Key;
+use alloc::vec::Vec;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use smoltcp::wire::{EthernetAddress, IpAddress, IpCidr};
+
+pub(super) const FIN: u8 = 0x01;
+pub(super) const SYN: u8 = 0x02;
+pub(super) const RST: u8 = 0x04;
+const PSH: u8 = 0x08;
+pub(super) const ACK: u8 = 0x10;
+const URG: u8 = 0x20;
+
+const ETHERNET: usize = 14;
+const IPV4: usize = 20;
+const IPV6: usize = 40;
+const TCP: usize = 20;
+
+/// Who we are.
+pub(super) struct Identity {
+    pub(super) mac: EthernetAddress,
+    pub(super) addresses: Vec<IpCidr>,
+    pub(super) port: u16,
+    /// Verify IPv4 header checksums.
+    pub(super) check_ipv4: bool,
+    /// Verify TCP checksums.
+    pub(super) check_tcp: bool,
+}
+
+/// What a frame that passed is.
+pub(super) enum Input<'f> {
+    /// An ARP request for our address: the sender's addresses.
+    Arp { mac: EthernetAddress, ip: Ipv4Addr },
+    /// A neighbour solicitation for `target`; `source` is unspecified if it is a probe.
+    Solicitation {
+        mac: EthernetAddress,
+        source: Ipv6Addr,
+        target: Ipv6Addr,
+    },
+    /// An echo request or a multicast listener query: an IP packet for smoltcp to answer.
+    Control {
+        mac: EthernetAddress,
+        packet: &'f [u8],
+    },
+    /// A TCP segment to one of our addresses.
+    Tcp(Segment<'f>),
+}
+
+/// A TCP segment that passed.
+pub(super) struct Segment<'f> {
+    /// The IP packet, without what the link padded.
+    pub(super) packet: &'f [u8],
+    /// Where the TCP header begins in it.
+    pub(super) tcp: usize,
+    /// The MAC address that sent it.
+    pub(super) mac: EthernetAddress,
+    pub(super) key: Key,
+    /// Of the port it was sent to; not necessarily ours.
+    pub(super) local_port: u16,
+    pub(super) seq: u32,
+    pub(super) ack: u32,
+    pub(super) flags: u8,
+    pub(super) window: u16,
+    /// Bytes of payload.
+    pub(super) len: u32,
+}
+
+impl Segment<'_> {
+    pub(super) fn has(&self, flag: u8) -> bool {
+        self.flags & flag != 0
+    }
+
+    /// The sequence number after this segment.
+    pub(super) fn end(&self) -> u32 {
+        let control = u32::from(self.has(SYN)) + u32::from(self.has(FIN));
+        self.seq.wrapping_add(self.len).wrapping_add(control)
+    }
+
+    /// The options of the TCP header.
+    pub(super) fn options(&self) -> &[u8] {
+        let header = usize::from(self.packet[self.tcp + 12] >> 4) * 4;
+        &self.packet[self.tcp + TCP..self.tcp + header]
+    }
+}
+
+/// The address of a [`Key`].
+pub(super) fn remote_address(key: &Key) -> IpAddress {
+    match Ipv6Addr::from(key.remote).to_ipv4_mapped() {
+        Some(v4) => IpAddress::Ipv4(v4),
+        None => IpAddress::Ipv6(key.remote.into()),
+    }
+}
+
+fn u16_at(bytes: &[u8], at: usize) -> u16 {
+    u16::from_be_bytes([bytes[at], bytes[at + 1]])
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+}
+
+fn array<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
+    let mut out = [0; N];
+    out.copy_from_slice(&bytes[at..at + N]);
+    out
+}
+
+impl Identity {
+    /// Checks `frame`.
+    pub(super) fn inspect<'f>(&self, frame: &'f [u8]) -> Result<Input<'f>, Refusal> {
+        if frame.len() < ETHERNET + IPV4 {
+            return Err(Refusal::Runt);
+        }
+        let group = frame[0] & 1 != 0;
+        if !group && frame[..6] != self.mac.0 {
+            return Err(Refusal::NotOurMac);
+        }
+        let mac = EthernetAddress(array(frame, 6));
+        if mac.0[0] & 1 != 0 || mac == self.mac || mac.0 == [0; 6] {
+            return Err(Refusal::MacSource);
+        }
+        let packet = &frame[ETHERNET..];
+        match u16_at(frame, 12) {
+            0x0800 => self.ipv4(packet, mac, group),
+            0x86dd => self.ipv6(packet, mac, group),
+            0x0806 => self.arp(packet, mac),
+            _ => Err(Refusal::EtherType),
+        }
+    }
+
+    /// Which of our addresses `address` is.
+    fn local(&self, address: IpAddr) -> Option<u8> {
+        let address = IpAddress::from(address);
+        self.addresses
+            .iter()
+            .position(|own| own.address() == address)
+            .map(|at| at as u8)
+    }
+
+    fn arp<'f>(&self, arp: &[u8], mac: EthernetAddress) -> Result<Input<'f>, Refusal> {
+        if arp.len() < 28 {
+            return Err(Refusal::Runt);
+        }
+        // Hardware type Ethernet, protocol IPv4, lengths 6 and 4.
+        if arp[..6] != [0, 1, 8, 0, 6, 4] || arp[8..14] != mac.0 {
+            return Err(Refusal::Arp);
+        }
+        let sender = Ipv4Addr::from(array::<4>(arp, 14));
+        let target = Ipv4Addr::from(array::<4>(arp, 24));
+        // Replies tell us nothing that we need: we answer to the MAC address that asks.
+        if u16_at(arp, 6) != 1 {
+            return Err(Refusal::Protocol);
+        }
+        let own = IpAddr::V4(sender);
+        if self.local(own).is_some() || sender.is_multicast() || sender.is_broadcast() {
+            return Err(Refusal::Arp);
+        }
+        match self.local(IpAddr::V4(target)) {
+            Some(_) => Ok(Input::Arp { mac, ip: sender }),
+            None => Err(Refusal::IpDestination),
+        }
+    }
+
+    fn ipv4<'f>(
+        &self,
+        packet: &'f [u8],
+        mac: EthernetAddress,
+        group: bool,
+    ) -> Result<Input<'f>, Refusal> {
+        let header = usize::from(packet[0] & 0x0f) * 4;
+        if packet[0] >> 4 != 4 || header < IPV4 {
+            return Err(Refusal::IpHeader);
+        }
+        let total = usize::from(u16_at(packet, 2));
+        if total > packet.len() || total < header {
+            return Err(Refusal::IpLength);
+        }
+        if header > IPV4 {
+            return Err(Refusal::IpOptions);
+        }
+        if self.check_ipv4 && sum(&packet[..IPV4], 0) != 0xffff {
+            return Err(Refusal::IpChecksum);
+        }
+        // More fragments, or an offset.
+        if u16_at(packet, 6) & 0x3fff != 0 {
+            return Err(Refusal::Fragment);
+        }
+        let source = Ipv4Addr::from(array::<4>(packet, 12));
+        let destination = Ipv4Addr::from(array::<4>(packet, 16));
+        // 0/8, loopback, groups, class E with the limited broadcast.
+        let top = source.octets()[0];
+        if top == 0 || top == 127 || top >= 224 || self.is_own_v4(source) {
+            return Err(Refusal::IpSource);
+        }
+        let local = self.local(IpAddr::V4(destination)).filter(|_| !group);
+        let local = local.ok_or(Refusal::IpDestination)?;
+        let packet = &packet[..total];
+        match packet[9] {
+            6 => {
+                let remote = source.to_ipv6_mapped().octets();
+                self.tcp(
+                    packet,
+                    IPV4,
+                    mac,
+                    Key {
+                        remote,
+                        port: 0,
+                        local,
+                    },
+                )
+            }
+            1 => match packet.get(IPV4..) {
+                Some([8, 0, _, _, _, _, _, _, ..]) => Ok(Input::Control { mac, packet }),
+                _ => Err(Refusal::Protocol),
+            },
+            _ => Err(Refusal::Protocol),
+        }
+    }
+
+    /// Our own address, or the broadcast address of our network.
+    fn is_own_v4(&self, source: Ipv4Addr) -> bool {
+        self.addresses.iter().any(|own| match own {
+            IpCidr::Ipv4(own) => own.address() == source || own.broadcast() == Some(source),
+            IpCidr::Ipv6(_) => false,
+        })
+    }
+
+    fn ipv6<'f>(
+        &self,
+        packet: &'f [u8],
+        mac: EthernetAddress,
+        group: bool,
+    ) -> Result<Input<'f>, Refusal> {
+        if packet.len() < IPV6 {
+            return Err(Refusal::Runt);
+        }
+        if packet[0] >> 4 != 6 {
+            return Err(Refusal::IpHeader);
+        }
+        let total = IPV6 + usize::from(u16_at(packet, 4));
+        if total > packet.len() {
+            return Err(Refusal::IpLength);
+        }
+        let packet = &packet[..total];
+        let source = Ipv6Addr::from(array::<16>(packet, 8));
+        let destination = Ipv6Addr::from(array::<16>(packet, 24));
+        let next = packet[6];
+        if source.is_multicast()
+            || source.is_loopback()
+            || source.to_ipv4_mapped().is_some()
+            || self.local(IpAddr::V6(source)).is_some()
+        {
+            return Err(Refusal::IpSource);
+        }
+        let local = self.local(IpAddr::V6(destination)).filter(|_| !group);
+        if local.is_none() && !(group && destination.is_multicast()) {
+            return Err(Refusal::IpDestination);
+        }
+        if source.is_unspecified() && next != 58 {
+            return Err(Refusal::IpSource);
+        }
+        match (next, local) {
+            (6, Some(local)) => {
+                let key = Key {
+                    remote: source.octets(),
+                    port: 0,
+                    local,
+                };
+                self.tcp(packet, IPV6, mac, key)
+            }
+            (58, _) => self.icmpv6(packet, mac, source, local.is_some()),
+            // Hop-by-hop options belong in front of multicast listener queries, nowhere else.
+            (0, None) => match packet.get(IPV6..) {
+                Some([58, 0, _, _, _, _, _, _, 130, ..]) if packet[7] == 1 => {
+                    Ok(Input::Control { mac, packet })
+                }
+                _ => Err(Refusal::ExtensionHeader),
+            },
+            (0 | 43 | 44 | 51 | 60, _) => Err(Refusal::ExtensionHeader),
+            _ => Err(Refusal::Protocol),
+        }
+    }
+
+    fn icmpv6<'f>(
+        &self,
+        packet: &'f [u8],
+        mac: EthernetAddress,
+        source: Ipv6Addr,
+        unicast: bool,
+    ) -> Result<Input<'f>, Refusal> {
+        let icmp = &packet[IPV6..];
+        match icmp {
+            // smoltcp verifies the checksum of this one.
+            [128, 0, _, _, _, _, _, _, ..] if unicast && !source.is_unspecified() => {
+                Ok(Input::Control { mac, packet })
+            }
+            // RFC 4861, 7.1.1: hop limit 255, so that it comes from this link.
+            [135, 0, ..] if icmp.len() >= 24 && packet[7] == 255 => {
+                if sum(icmp, pseudo(packet, IPV6, 58)) != 0xffff {
+                    return Err(Refusal::Checksum);
+                }
+                let target = Ipv6Addr::from(array::<16>(icmp, 8));
+                match self.local(IpAddr::V6(target)) {
+                    Some(_) => Ok(Input::Solicitation {
+                        mac,
+                        source,
+                        target,
+                    }),
+                    None => Err(Refusal::IpDestination),
+                }
+            }
+            _ => Err(Refusal::Protocol),
+        }
+    }
+
+    fn tcp<'f>(
+        &self,
+        packet: &'f [u8],
+        at: usize,
+        mac: EthernetAddress,
+        key: Key,
+    ) -> Result<Input<'f>, Refusal> {
+        let tcp = &packet[at..];
+        if tcp.len() < TCP {
+            return Err(Refusal::Runt);
+        }
+        let header = usize::from(tcp[12] >> 4) * 4;
+        let (port, local_port) = (u16_at(tcp, 0), u16_at(tcp, 2));
+        if header < TCP || header > tcp.len() || port == 0 || local_port == 0 {
+            return Err(Refusal::TcpHeader);
+        }
+        let flags = tcp[13];
+        let lawful = match flags & (FIN | SYN | RST | ACK) {
+            ACK | RST | SYN => true,
+            flags if flags == FIN | ACK || flags == RST | ACK || flags == SYN | ACK => true,
+            _ => false,
+        };
+        if !lawful || flags & (FIN | PSH | URG | ACK) == FIN | PSH | URG {
+            return Err(Refusal::TcpFlags);
+        }
+        if self.check_tcp && sum(tcp, pseudo(packet, at, 6)) != 0xffff {
+            return Err(Refusal::Checksum);
+        }
+        Ok(Input::Tcp(Segment {
+            packet,
+            tcp: at,
+            mac,
+            key: Key { port, ..key },
+            local_port,
+            seq: u32_at(tcp, 4),
+            ack: u32_at(tcp, 8),
+            flags,
+            window: u16_at(tcp, 14),
+            len: (tcp.len() - header) as u32,
+        }))
+    }
+}
+
+/// The sum of the pseudo-header of the packet whose payload begins at `at`.
+fn pseudo(packet: &[u8], at: usize, protocol: u8) -> u64 {
+    let addresses = if at == IPV4 {
+        &packet[12..20]
+    } else {
+        &packet[8..40]
+    };
+    u64::from(sum(
+        addresses,
+        (packet.len() - at) as u64 + u64::from(protocol),
+    ))
+}
+
+/// The ones' complement sum of `bytes`, as big-endian words, onto `start`.
+fn sum(bytes: &[u8], start: u64) -> u16 {
+    let mut total = start;
+    let mut words = bytes.chunks_exact(4);
+    for word in &mut words {
+        total += u64::from(u32::from_be_bytes([word[0], word[1], word[2], word[3]]));
+    }
+    let mut last = [0; 4];
+    let rest = words.remainder();
+    last[..rest.len()].copy_from_slice(rest);
+    total += u64::from(u32::from_be_bytes(last));
+    while total > 0xffff {
+        total = (total & 0xffff) + (total >> 16);
+    }
+    total as u16
+}
