@@ -4,6 +4,7 @@
 extern crate alloc;
 
 pub mod checksum;
+pub mod features;
 pub mod lie;
 pub mod rx;
 pub mod tx;
