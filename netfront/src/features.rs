@@ -238,7 +238,7 @@ mod tests {
             Some("yes"),
             Some("-1"),
             Some("99999999999999999999"),
-            Some("1\01"),
+            Some("1\u{0}1"),
         ] {
             assert_eq!(changed("feature-rx-copy", garbage), Err(NoRxCopy));
             let none = Features {

@@ -9,3 +9,15 @@ pub mod lie;
 pub mod rx;
 pub mod tx;
 pub mod wire;
+
+#[cfg(not(feature = "xen"))]
+pub mod back;
+mod device;
+mod receiver;
+mod sender;
+mod setup;
+mod stats;
+
+pub use device::{Events, Netfront, Phase, RxToken, TxToken};
+pub use setup::{Config, SetupError};
+pub use stats::Stats;

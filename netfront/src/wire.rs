@@ -7,6 +7,7 @@
 //! [`public/io/netif.h`]: https://xenbits.xen.org/gitweb/?p=xen.git;a=blob;f=xen/include/public/io/netif.h;hb=RELEASE-4.19.0
 
 use bitflags::bitflags;
+use minios::ring::request::Protocol;
 
 /// Entries of each ring: what fits a page, rounded down to a power of two. The same for transmit and receive.
 pub const RING_SIZE: u32 = 256;
@@ -25,6 +26,26 @@ pub const FRAME_MAX: usize = 0xffff;
 
 /// The granularity of grants: a slot's data lies within one page of this size.
 pub const PAGE: usize = 4096;
+
+/// The transmit ring. Its slots are bytes, for what they are depends on the slot before.
+#[derive(Debug)]
+pub struct TxRing;
+
+impl Protocol for TxRing {
+    const SLOT: usize = TX_SLOT;
+    type Request = [u8; TX_SLOT];
+    type Response = [u8; TX_SLOT];
+}
+
+/// The receive ring. Its slots are bytes, for what they are depends on the slot before.
+#[derive(Debug)]
+pub struct RxRing;
+
+impl Protocol for RxRing {
+    const SLOT: usize = RX_SLOT;
+    type Request = [u8; RX_SLOT];
+    type Response = [u8; RX_SLOT];
+}
 
 bitflags! {
     /// Flags of a transmit request.

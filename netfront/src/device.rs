@@ -1,0 +1,300 @@
+//! The device as smoltcp sees it, and what its driver does besides.
+
+use alloc::rc::Rc;
+use core::cell::Cell;
+use core::fmt;
+use core::num::{NonZeroU16, NonZeroUsize};
+use core::task::{Context, Poll};
+
+use minios::Port;
+use smoltcp::phy::{self, Checksum, DeviceCapabilities, Medium, PacketMeta};
+use smoltcp::time::Instant;
+
+use crate::checksum::ETHERNET;
+use crate::features::{Features, Mac};
+use crate::lie::Lie;
+use crate::receiver::{Received, Receiver};
+use crate::sender::Sender;
+use crate::stats::Stats;
+use crate::wire::FRAME_MAX;
+
+/// A connected virtual interface.
+///
+/// Its driver's round: hand it to smoltcp, which takes frames in and writes frames out; then [`flush`](Self::flush),
+/// which publishes these; then wait for [`Events`] or a timer. Whatever the backend does, no call panics, blocks or
+/// runs on without bound; a backend that lies makes it [`Phase::Broken`], silent for good.
+pub struct Netfront {
+    pub(crate) tx: Sender,
+    pub(crate) rx: Receiver,
+    pub(crate) shared: Rc<Shared>,
+    pub(crate) mac: Mac,
+    pub(crate) mtu: usize,
+    pub(crate) features: Features,
+    pub(crate) stats: Stats,
+}
+
+/// How the device is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// It works.
+    Running,
+    /// The backend lied.
+    Broken(Lie),
+    /// It was closed, by us or by the backend.
+    Closed,
+}
+
+/// What the device shares with those who wait for it.
+pub(crate) struct Shared {
+    pub(crate) phase: Cell<Phase>,
+    /// Work is left over for which no event will come.
+    unfinished: Cell<bool>,
+    tx: Port,
+    /// If it is not the same.
+    rx: Option<Port>,
+}
+
+impl Shared {
+    pub(crate) fn new(tx: Port, rx: Option<Port>) -> Self {
+        Shared {
+            phase: Cell::new(Phase::Running),
+            unfinished: Cell::new(false),
+            tx,
+            rx,
+        }
+    }
+
+    pub(crate) fn notify_tx(&self) {
+        self.tx.notify();
+    }
+
+    pub(crate) fn notify_rx(&self) {
+        self.rx.as_ref().unwrap_or(&self.tx).notify();
+    }
+}
+
+/// Says when the device wants its driver. Several may be had, but only the last one that waited is woken.
+#[derive(Clone)]
+pub struct Events(Rc<Shared>);
+
+impl Events {
+    /// Ready if frames may have come, or room for frames to send. Never, once the device does not run.
+    pub fn poll_wait(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.0.phase.get() != Phase::Running {
+            return Poll::Pending;
+        }
+        let left_over = self.0.unfinished.take();
+        // Both, so that both know whom to wake.
+        let tx = self.0.tx.poll_event(cx).is_ready();
+        let rx = self
+            .0
+            .rx
+            .as_ref()
+            .is_some_and(|rx| rx.poll_event(cx).is_ready());
+        if left_over || tx || rx {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    }
+
+    /// Waits for [`poll_wait`](Self::poll_wait). Cancelling it loses no event.
+    pub async fn wait(&self) {
+        core::future::poll_fn(|cx| self.poll_wait(cx)).await;
+    }
+}
+
+impl Netfront {
+    /// The interface's address.
+    pub fn mac(&self) -> Mac {
+        self.mac
+    }
+
+    /// The interface's MTU, of IP.
+    pub fn mtu(&self) -> usize {
+        self.mtu
+    }
+
+    /// What was agreed with the backend.
+    pub fn features(&self) -> Features {
+        self.features
+    }
+
+    /// How it is.
+    pub fn phase(&self) -> Phase {
+        self.shared.phase.get()
+    }
+
+    /// What to wait for between rounds.
+    pub fn events(&self) -> Events {
+        Events(Rc::clone(&self.shared))
+    }
+
+    /// What it has counted, and its levels now.
+    pub fn stats(&self) -> Stats {
+        let mut stats = self.stats;
+        self.tx.levels(&mut stats);
+        self.rx.levels(&mut stats);
+        stats
+    }
+
+    /// Publishes the frames that were written since the last time, and posts the pages that were read: to be called
+    /// at the end of each round, for one event at most each way.
+    pub fn flush(&mut self) {
+        if !self.runs() {
+            return;
+        }
+        match self.rx.post() {
+            Ok(true) => self.kick_rx(),
+            Ok(false) => {}
+            Err(_) => return self.breaks(Lie::RxIndex),
+        }
+        match self.tx.flush(&mut self.stats) {
+            Ok(true) => self.shared.notify_tx(),
+            Ok(false) => {}
+            Err(lie) => self.breaks(lie),
+        }
+    }
+
+    fn runs(&self) -> bool {
+        self.shared.phase.get() == Phase::Running
+    }
+
+    fn breaks(&mut self, lie: Lie) {
+        log::error!(
+            "netfront: {}: the backend lies: {lie}; the device is not used any more",
+            self.mac
+        );
+        self.stats.broken += 1;
+        self.shared.phase.set(Phase::Broken(lie));
+    }
+
+    fn kick_rx(&mut self) {
+        self.stats.rx_notifies += 1;
+        self.shared.notify_rx();
+    }
+
+    fn can_send(&mut self, answer: bool) -> bool {
+        match self.tx.ready(answer, &mut self.stats) {
+            Ok(ready) => ready,
+            Err(lie) => {
+                self.breaks(lie);
+                false
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Netfront {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Netfront({}, {:?})", self.mac, self.phase())
+    }
+}
+
+impl phy::Device for Netfront {
+    type RxToken<'a> = RxToken<'a>;
+    type TxToken<'a> = TxToken<'a>;
+
+    fn receive(&mut self, _: Instant) -> Option<(RxToken<'_>, TxToken<'_>)> {
+        // An answer must find room before the frame is taken.
+        if !self.runs() || !self.can_send(true) {
+            return None;
+        }
+        let (received, notify) = match self.rx.receive(&mut self.stats) {
+            Ok(received) => received,
+            Err(lie) => {
+                self.breaks(lie);
+                return None;
+            }
+        };
+        if notify {
+            self.kick_rx();
+        }
+        let len = match received {
+            Received::Frame(len) => len,
+            Received::Nothing => return None,
+            Received::Unfinished => {
+                self.shared.unfinished.set(true);
+                return None;
+            }
+        };
+        let frame = self.rx.frame(len);
+        Some((
+            RxToken { frame },
+            TxToken::new(&mut self.tx, &mut self.stats),
+        ))
+    }
+
+    fn transmit(&mut self, _: Instant) -> Option<TxToken<'_>> {
+        (self.runs() && self.can_send(false)).then(|| TxToken::new(&mut self.tx, &mut self.stats))
+    }
+
+    fn capabilities(&self) -> DeviceCapabilities {
+        let mut capabilities = DeviceCapabilities::default();
+        capabilities.medium = Medium::Ethernet;
+        capabilities.max_transmission_unit = self.mtu + ETHERNET;
+        // The driver sees to both directions: offloaded, or computed where the offload is not to be had.
+        capabilities.checksum.tcp = Checksum::None;
+        capabilities.checksum.udp = Checksum::None;
+        capabilities.segmentation.tcpv4 = self
+            .features
+            .tso4
+            .then(|| segmented(self.mtu, 20))
+            .flatten();
+        capabilities.segmentation.tcpv6 = self
+            .features
+            .tso6
+            .then(|| segmented(self.mtu, 40))
+            .flatten();
+        capabilities
+    }
+}
+
+/// The longest frame to be segmented: one of full segments only.
+pub(crate) fn segmented(mtu: usize, ip_header: usize) -> Option<NonZeroUsize> {
+    const TCP: usize = 20;
+    let headers = ETHERNET + ip_header + TCP;
+    let segment = (mtu + ETHERNET)
+        .checked_sub(headers)
+        .filter(|&segment| segment > 0)?;
+    NonZeroUsize::new(headers + (FRAME_MAX - headers) / segment * segment)
+}
+
+/// A frame received.
+#[derive(Debug)]
+pub struct RxToken<'a> {
+    frame: &'a [u8],
+}
+
+impl phy::RxToken for RxToken<'_> {
+    fn consume<R, F: FnOnce(&[u8]) -> R>(self, f: F) -> R {
+        f(self.frame)
+    }
+}
+
+/// Room for a frame to send.
+pub struct TxToken<'a> {
+    tx: &'a mut Sender,
+    stats: &'a mut Stats,
+    segment: Option<NonZeroU16>,
+}
+
+impl<'a> TxToken<'a> {
+    fn new(tx: &'a mut Sender, stats: &'a mut Stats) -> Self {
+        TxToken {
+            tx,
+            stats,
+            segment: None,
+        }
+    }
+}
+
+impl phy::TxToken for TxToken<'_> {
+    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, f: F) -> R {
+        self.tx.send(len, self.segment, self.stats, f)
+    }
+
+    fn set_meta(&mut self, meta: PacketMeta) {
+        self.segment = meta.segmentation_offload_size;
+    }
+}

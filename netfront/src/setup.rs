@@ -1,0 +1,175 @@
+//! Making a device: its pages, grants and ports, all at once and for good.
+
+use alloc::rc::Rc;
+use alloc::vec::Vec;
+use core::fmt;
+use core::time::Duration;
+
+use minios::ring::Broken;
+use minios::ring::request::Front;
+use minios::{DomId, Domain, EventError, OutOfMemory, Share, ShareError};
+
+use crate::checksum::ETHERNET;
+use crate::device::{Netfront, Shared, segmented};
+use crate::features::{Features, Mac, Wiring};
+use crate::receiver::{Receiver, SHARE, SHARES};
+use crate::rx::PACKET_MAX;
+use crate::sender::{RESERVE, Sender};
+use crate::stats::Stats;
+use crate::tx::CHUNK;
+use crate::wire::{PAGE, RING_SIZE};
+
+/// What a device may use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Pages to send from, in steps of 64: more do for more frames in flight. Twice 64 are the least with which
+    /// segmentation is left to the backend, 256 are the most that can be in flight. (As many as 256 more are for
+    /// reception.)
+    pub tx_pages: usize,
+    /// Whether to leave segmentation to the backend, if it can.
+    pub tso: bool,
+    /// How long the backend may take for each step of connecting and closing.
+    pub patience: Duration,
+    /// Where the indices of both rings start. Tests begin near where they wrap.
+    pub ring_index: u32,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            tx_pages: 256,
+            tso: true,
+            patience: Duration::from_secs(10),
+            ring_index: 0,
+        }
+    }
+}
+
+/// Why a device could not be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SetupError {
+    /// There is not enough memory.
+    OutOfMemory,
+    /// There are not enough grants.
+    NoGrants,
+    /// There is no port.
+    Port(EventError),
+}
+
+impl fmt::Display for SetupError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SetupError::OutOfMemory => f.write_str("out of memory"),
+            SetupError::NoGrants => f.write_str("the grant table is full"),
+            SetupError::Port(error) => error.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for SetupError {}
+
+impl From<OutOfMemory> for SetupError {
+    fn from(_: OutOfMemory) -> Self {
+        SetupError::OutOfMemory
+    }
+}
+
+impl From<ShareError> for SetupError {
+    fn from(error: ShareError) -> Self {
+        match error {
+            ShareError::NoGrants => SetupError::NoGrants,
+            ShareError::OutOfMemory => SetupError::OutOfMemory,
+        }
+    }
+}
+
+impl From<EventError> for SetupError {
+    fn from(error: EventError) -> Self {
+        SetupError::Port(error)
+    }
+}
+
+impl From<Broken> for SetupError {
+    fn from(_: Broken) -> Self {
+        // A page of our own that is too small for a ring: there is none.
+        SetupError::OutOfMemory
+    }
+}
+
+impl Netfront {
+    /// A device towards the backend in `peer`, and where that finds it: all but the talk on xenstore.
+    pub fn new(
+        domain: &Domain,
+        peer: DomId,
+        mac: Mac,
+        mtu: Option<&str>,
+        features: Features,
+        config: &Config,
+    ) -> Result<(Netfront, Wiring), SetupError> {
+        let chunks = config.tx_pages.clamp(CHUNK, RING_SIZE as usize) / CHUNK;
+        let features = if config.tso {
+            features
+        } else {
+            features.without_tso()
+        };
+        let mtu = features.mtu(mtu);
+        let frame_max = [
+            Some(mtu + ETHERNET),
+            segmented(mtu, 20)
+                .filter(|_| features.tso4)
+                .map(usize::from),
+            segmented(mtu, 40)
+                .filter(|_| features.tso6)
+                .map(usize::from),
+        ];
+        let frame_max = frame_max.into_iter().flatten().max().unwrap_or(PAGE);
+        debug_assert!(frame_max.div_ceil(PAGE) + RESERVE <= chunks * CHUNK);
+
+        let page = || -> Result<Share, SetupError> { Ok(domain.share(domain.pages(1)?, peer)?) };
+        let tx_ring = Front::starting_at(page()?, config.ring_index)?;
+        let rx_ring = Front::starting_at(page()?, config.ring_index)?;
+        let published = (0..chunks)
+            .map(|_| Ok(domain.publish(domain.pages(CHUNK)?, peer)?))
+            .collect::<Result<_, SetupError>>()?;
+        let shares = (0..SHARES)
+            .map(|_| Ok(domain.share(domain.pages(SHARE)?, peer)?))
+            .collect::<Result<_, SetupError>>()?;
+        let tx_port = domain.listen(peer)?;
+        let rx_port = if features.split {
+            Some(domain.listen(peer)?)
+        } else {
+            None
+        };
+        let wiring = Wiring {
+            tx_ring: tx_ring.memory().grants()[0].0,
+            rx_ring: rx_ring.memory().grants()[0].0,
+            tx_port: tx_port.number().0,
+            rx_port: rx_port.as_ref().map(|port| port.number().0),
+        };
+        let device = Netfront {
+            tx: Sender::new(
+                tx_ring,
+                published,
+                zeroes(frame_max)?,
+                mtu + ETHERNET,
+                features,
+            ),
+            rx: Receiver::new(rx_ring, config.ring_index, shares, zeroes(PACKET_MAX)?)?,
+            shared: Rc::new(Shared::new(tx_port, rx_port)),
+            mac,
+            mtu,
+            features,
+            stats: Stats::default(),
+        };
+        Ok((device, wiring))
+    }
+}
+
+fn zeroes(len: usize) -> Result<Vec<u8>, SetupError> {
+    let mut bytes = Vec::new();
+    bytes
+        .try_reserve_exact(len)
+        .map_err(|_| SetupError::OutOfMemory)?;
+    bytes.resize(len, 0);
+    Ok(bytes)
+}
