@@ -249,7 +249,8 @@ impl fmt::Debug for Domain {
     }
 }
 
-struct Woken(AtomicBool);
+/// The waker of a future that no executor drives.
+pub(crate) struct Woken(pub(crate) AtomicBool);
 
 impl Wake for Woken {
     fn wake(self: Arc<Self>) {

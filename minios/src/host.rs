@@ -168,3 +168,6 @@ impl State {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

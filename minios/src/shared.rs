@@ -166,11 +166,41 @@ fn aligned<T>(at: *mut T) -> Result<*mut T, Fault> {
 ///
 /// `from` and `to` are valid for `len` bytes and do not overlap. Either may be changed or looked at
 /// by other domains meanwhile.
-#[inline]
-unsafe fn copy(mut from: *const u8, mut to: *mut u8, len: usize) {
+#[inline(always)]
+unsafe fn copy(from: *const u8, to: *mut u8, len: usize) {
+    // A length of more than one move is covered by two that may overlap.
+    // SAFETY: each move begins at 0 or ends at `len`, and is no longer than `len`.
+    unsafe {
+        if len > 16 {
+            copy_long(from, to, len);
+        } else if len == 16 {
+            copy16(from, to);
+        } else if len >= 8 {
+            copy8(from, to);
+            if len > 8 {
+                copy8(from.add(len - 8), to.add(len - 8));
+            }
+        } else if len >= 4 {
+            copy4(from, to);
+            if len > 4 {
+                copy4(from.add(len - 4), to.add(len - 4));
+            }
+        } else {
+            for at in 0..len {
+                to.add(at).write_volatile(from.add(at).read_volatile());
+            }
+        }
+    }
+}
+
+/// # Safety
+///
+/// As `copy`, and `len` is more than 16.
+#[inline(never)]
+unsafe fn copy_long(mut from: *const u8, mut to: *mut u8, len: usize) {
     let mut left = len;
-    while left >= 128 {
-        // SAFETY: 128 bytes are left at both ends, by the caller's promise.
+    while left > 128 {
+        // SAFETY: more than 128 bytes are left at both ends, by the caller's promise.
         unsafe {
             asm!(
                 "movups {a}, [{from}]", "movups {b}, [{from} + 16]",
@@ -200,24 +230,12 @@ unsafe fn copy(mut from: *const u8, mut to: *mut u8, len: usize) {
         }
         left -= 16;
     }
-    // The rest in two moves that may overlap: at most 16 bytes, the last of which end both buffers.
-    // SAFETY: each move stays within the `left` bytes that remain at both ends, or, where `left` is
-    // less than 16 but `len` is not, begins in bytes that were copied above.
+    // SAFETY: the last 16 bytes at both ends, which begin where bytes were copied already: `len` is
+    // more than 16, and 1 to 16 are left.
     unsafe {
-        if len >= 16 {
-            let back = 16 - left;
-            copy16(from.sub(back), to.sub(back));
-        } else if left >= 8 {
-            copy8(from, to);
-            copy8(from.add(left - 8), to.add(left - 8));
-        } else if left >= 4 {
-            copy4(from, to);
-            copy4(from.add(left - 4), to.add(left - 4));
-        } else {
-            for at in 0..left {
-                to.add(at).write_volatile(from.add(at).read_volatile());
-            }
-        }
+        from = from.add(left).sub(16);
+        to = to.add(left).sub(16);
+        copy16(from, to);
     }
 }
 
@@ -244,3 +262,71 @@ macro_rules! copy_one {
 copy_one!(copy16, xmm_reg, "movups");
 copy_one!(copy8, reg, "mov");
 copy_one!(copy4, reg, "mov", ":e");
+
+#[cfg(test)]
+mod tests {
+    use std::vec;
+
+    use super::*;
+    use crate::host::Hypervisor;
+    use crate::{DomId, PAGE_SIZE, Share};
+
+    fn share() -> Share {
+        let domain = Hypervisor::new().domain(DomId(1));
+        domain.share(domain.pages(1).unwrap(), DomId::ZERO).unwrap()
+    }
+
+    #[test]
+    fn copies_exactly_what_is_asked() {
+        let share = share();
+        let pattern: vec::Vec<u8> = (0..PAGE_SIZE).map(|at| (at % 251) as u8 | 1).collect();
+        for len in (0..400).chain([1023, 1024, 4000]) {
+            for offset in [0, 1, 7, 16, 63] {
+                share.write(0, &[0; PAGE_SIZE]).unwrap();
+                share.write(offset, &pattern[..len]).unwrap();
+                let mut all = vec![0; PAGE_SIZE];
+                share.read(0, &mut all).unwrap();
+                assert!(all[..offset].iter().all(|byte| *byte == 0));
+                assert_eq!(all[offset..offset + len], pattern[..len]);
+                assert!(all[offset + len..].iter().all(|byte| *byte == 0));
+
+                let mut some = vec![0xaa; len + 2];
+                share.read(offset, &mut some[1..=len]).unwrap();
+                assert_eq!(some[1..=len], pattern[..len]);
+                assert_eq!((some[0], some[len + 1]), (0xaa, 0xaa));
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_beyond_the_end_is_reached() {
+        let share = share();
+        let fault = Err(Fault::OutOfBounds);
+        assert_eq!(share.len(), PAGE_SIZE);
+        assert_eq!(share.read(PAGE_SIZE, &mut []), Ok(()));
+        assert_eq!(share.read(PAGE_SIZE + 1, &mut []), fault);
+        assert_eq!(share.read(PAGE_SIZE - 3, &mut [0; 4]), fault);
+        assert_eq!(share.write(PAGE_SIZE - 3, &[0; 4]), fault);
+        assert_eq!(share.write(usize::MAX, &[0; 4]), fault);
+        assert_eq!(share.load_u32(PAGE_SIZE - 3), Err(Fault::OutOfBounds));
+        assert_eq!(share.store_u32(PAGE_SIZE, 0), fault);
+        assert_eq!(share.load_u16(PAGE_SIZE - 1), Err(Fault::OutOfBounds));
+        assert_eq!(share.store_u16(usize::MAX - 1, 0), fault);
+    }
+
+    #[test]
+    fn words_are_aligned_and_little_endian() {
+        let share = share();
+        share.store_u32(8, 0x0403_0201).unwrap();
+        share.store_u16(14, 0x0807).unwrap();
+        let mut bytes = [0; 8];
+        share.read(8, &mut bytes).unwrap();
+        assert_eq!(bytes, [1, 2, 3, 4, 0, 0, 7, 8]);
+        assert_eq!(share.load_u16(10), Ok(0x0403));
+        assert_eq!(share.load_u32(12), Ok(0x0807_0000));
+        assert_eq!(share.load_u32(10), Err(Fault::OutOfBounds));
+        assert_eq!(share.store_u32(9, 1), Err(Fault::OutOfBounds));
+        assert_eq!(share.load_u16(9), Err(Fault::OutOfBounds));
+        assert_eq!(share.store_u16(15, 1), Err(Fault::OutOfBounds));
+    }
+}

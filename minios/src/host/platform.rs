@@ -32,7 +32,7 @@ impl Platform {
     }
 
     /// Zeroed pages, contiguous; `count` is at least 1.
-    pub fn alloc_pages(&self, count: usize) -> Option<NonNull<u8>> {
+    pub(crate) fn alloc_pages(&self, count: usize) -> Option<NonNull<u8>> {
         self.hypervisor.state().dom(self.id).alloc(count)
     }
 
@@ -42,7 +42,7 @@ impl Platform {
     ///
     /// `at` and `count` are those of an [`alloc_pages`](Self::alloc_pages), and nothing uses the
     /// pages any more.
-    pub unsafe fn free_pages(&self, at: NonNull<u8>, count: usize) {
+    pub(crate) unsafe fn free_pages(&self, at: NonNull<u8>, count: usize) {
         self.hypervisor.state().dom(self.id).free(at, count);
     }
 
@@ -60,7 +60,7 @@ impl Platform {
     }
 
     /// Lets `peer` map `page`, which is one of this domain's.
-    pub fn grant_access(
+    pub(crate) fn grant_access(
         &self,
         page: NonNull<u8>,
         peer: DomId,
@@ -73,7 +73,7 @@ impl Platform {
     }
 
     /// Ends a grant, unless the peer still maps the page.
-    pub fn grant_end(&self, grant: Grant) -> Result<(), StillMapped> {
+    pub(crate) fn grant_end(&self, grant: Grant) -> Result<(), StillMapped> {
         match self.hypervisor.state().dom(self.id).ungrant(grant) {
             true => Ok(()),
             false => Err(StillMapped),
@@ -81,7 +81,7 @@ impl Platform {
     }
 
     /// A port that `peer` may bind.
-    pub fn port_alloc(&self, peer: DomId) -> Result<u32, EventError> {
+    pub(crate) fn port_alloc(&self, peer: DomId) -> Result<u32, EventError> {
         let mut state = self.hypervisor.state();
         let dom = state.dom(self.id);
         dom.new_port(PortState::Unbound { peer })
@@ -90,7 +90,7 @@ impl Platform {
 
     /// A port bound to `remote`, which `peer` offers to this domain. An event is pending on it, as
     /// with Xen: one may have been lost while the other end was unbound.
-    pub fn port_bind(&self, peer: DomId, remote: u32) -> Result<u32, EventError> {
+    pub(crate) fn port_bind(&self, peer: DomId, remote: u32) -> Result<u32, EventError> {
         let mut state = self.hypervisor.state();
         let offered = PortState::Unbound { peer: self.id };
         if state.domains.get(&peer).map(|dom| dom.port(remote)) != Some(offered) {
@@ -109,7 +109,7 @@ impl Platform {
     }
 
     /// Closes a port; the other end is unbound then.
-    pub fn port_close(&self, port: u32) {
+    pub(crate) fn port_close(&self, port: u32) {
         let mut state = self.hypervisor.state();
         match state.dom(self.id).port(port) {
             PortState::Free => panic!("domain {} closed port {port} twice", self.id),
@@ -159,14 +159,14 @@ impl Platform {
     }
 
     /// The console page and this domain's port.
-    pub fn console_ring(&self) -> Option<(NonNull<u8>, u32)> {
+    pub(crate) fn console_ring(&self) -> Option<(NonNull<u8>, u32)> {
         let mut state = self.hypervisor.state();
         let page = state.dom(self.id).boot_page(domain::CONSOLE);
         Some((page, domain::CONSOLE.port.0))
     }
 
     /// The xenstore page and this domain's port.
-    pub fn store_ring(&self) -> (NonNull<u8>, u32) {
+    pub(crate) fn store_ring(&self) -> (NonNull<u8>, u32) {
         let mut state = self.hypervisor.state();
         let page = state.dom(self.id).boot_page(domain::STORE);
         (page, domain::STORE.port.0)

@@ -1,8 +1,14 @@
 //! Several domains in one thread.
 
+use alloc::sync::Arc;
+use core::future::Future;
+use core::pin::pin;
+use core::sync::atomic::{AtomicBool, Ordering};
+use core::task::{Context, Poll, Waker};
 use core::time::Duration;
 
 use super::{Hypervisor, Platform};
+use crate::domain::Woken;
 use crate::exec::Executor;
 use crate::{Domain, Instant};
 
@@ -11,22 +17,18 @@ pub type Party<'a> = (&'a Domain, &'a Executor);
 
 /// A test that simulates more than this is not going to end.
 const TOO_LONG: Duration = Duration::from_secs(24 * 3600);
+/// Nor is one in which this many turns pass at one point in time.
+const TOO_BUSY: usize = 1_000_000;
 
 impl Hypervisor {
     /// Lets all domains run until none has anything to do now. Time stands still.
     pub fn settle(&self, parties: &[Party<'_>]) {
-        loop {
-            let mut busy = false;
-            for (domain, executor) in parties {
-                // A task that ran may have raised an event for a domain that had its turn.
-                busy |= executor.is_ready();
-                executor.run_ready();
-                busy |= domain.dispatch();
-            }
-            if !busy {
+        for _ in 0..TOO_BUSY {
+            if !turn(parties) {
                 return;
             }
         }
+        panic!("the domains do not come to rest");
     }
 
     /// Lets all domains run until `done`, and moves the clock to the next timer whenever none has
@@ -38,11 +40,30 @@ impl Hypervisor {
             if done() {
                 return;
             }
-            match next_deadline(parties) {
-                Some(deadline) => self.jump(deadline),
-                None => panic!("all domains asleep with no timer: deadlock"),
+            self.jump_to_next(parties, limit);
+        }
+    }
+
+    /// Lets all domains run until `future` ends, which may belong to any of them.
+    pub fn block_on<F: Future>(&self, parties: &[Party<'_>], future: F) -> F::Output {
+        let limit = self.now() + TOO_LONG;
+        let mut future = pin!(future);
+        let woken = Arc::new(Woken(AtomicBool::new(true)));
+        let waker = Waker::from(woken.clone());
+        let mut cx = Context::from_waker(&waker);
+        let mut turns = 0;
+        loop {
+            if woken.0.swap(false, Ordering::Relaxed)
+                && let Poll::Ready(output) = future.as_mut().poll(&mut cx)
+            {
+                return output;
             }
-            assert!(self.now() < limit, "still not done after {TOO_LONG:?}");
+            turns += 1;
+            assert!(turns < TOO_BUSY, "the domains do not come to rest");
+            if !turn(parties) && !woken.0.load(Ordering::Relaxed) {
+                self.jump_to_next(parties, limit);
+                turns = 0;
+            }
         }
     }
 
@@ -57,13 +78,32 @@ impl Hypervisor {
             }
         }
         self.jump(end);
-        self.settle(parties);
+    }
+
+    fn jump_to_next(&self, parties: &[Party<'_>], limit: Instant) {
+        match next_deadline(parties) {
+            Some(deadline) => self.jump(deadline),
+            None => panic!("all domains asleep with no timer: deadlock"),
+        }
+        assert!(self.now() < limit, "still not done after {TOO_LONG:?}");
     }
 
     fn jump(&self, to: Instant) {
         let mut state = self.state();
         state.now = state.now.max(to);
     }
+}
+
+/// Whether anything was done.
+fn turn(parties: &[Party<'_>]) -> bool {
+    let mut busy = false;
+    for (domain, executor) in parties {
+        // A task that ran may have raised an event for a domain that had its turn.
+        busy |= executor.is_ready();
+        executor.run_ready();
+        busy |= domain.dispatch();
+    }
+    busy
 }
 
 fn next_deadline(parties: &[Party<'_>]) -> Option<Instant> {
