@@ -1,0 +1,181 @@
+use alloc::string::ToString;
+use alloc::vec::Vec;
+
+use log::LevelFilter;
+use proptest::prelude::*;
+
+use super::*;
+
+fn parse(platform: Platform, line: &str) -> Result<Command, ConfigError> {
+    let words = split(line).unwrap();
+    Command::parse(platform, words.iter().map(String::as_str))
+}
+
+fn serve(platform: Platform, line: &str) -> Config {
+    match parse(platform, line) {
+        Ok(Command::Serve(config)) => config,
+        other => panic!("{line}: {other:?}"),
+    }
+}
+
+fn error(platform: Platform, line: &str) -> String {
+    parse(platform, line).unwrap_err().to_string()
+}
+
+#[test]
+fn defaults() {
+    let xen = serve(Platform::Xen, "");
+    assert_eq!(xen.ipv4.unwrap().to_string(), "10.0.0.2/24");
+    assert_eq!(xen.http_port, 80);
+    let unix = serve(Platform::Unix, "");
+    assert_eq!((unix.ipv4, unix.ipv6, unix.http_port), (None, None, 8080));
+    assert_eq!(unix.logs.level("http"), LevelFilter::Info);
+}
+
+#[test]
+fn all_of_them() {
+    let config = serve(
+        Platform::Xen,
+        "--ipv4=192.168.1.7/16 --ipv4-gateway 192.168.0.1 --ipv6=2001:db8::2/64 \
+         --ipv6-gateway=fe80::1 --http-port=81 --max-connections=5 --logs=http:debug,*:warn",
+    );
+    assert_eq!(
+        config.ipv4,
+        Some(Net {
+            address: [192, 168, 1, 7].into(),
+            prefix: 16
+        })
+    );
+    assert_eq!(config.ipv4_gateway, Some([192, 168, 0, 1].into()));
+    assert_eq!(config.ipv6.unwrap().to_string(), "2001:db8::2/64");
+    assert_eq!(config.ipv6_gateway.unwrap().to_string(), "fe80::1");
+    assert_eq!((config.http_port, config.max_connections), (81, Some(5)));
+    assert_eq!(config.logs.level("http"), LevelFilter::Debug);
+    for short in [
+        "-l debug",
+        "-l=debug",
+        "-ldebug",
+        "--logs debug",
+        "-l warn -l debug",
+    ] {
+        assert_eq!(
+            serve(Platform::Xen, short).logs.max(),
+            LevelFilter::Debug,
+            "{short}"
+        );
+    }
+    let unix = serve(
+        Platform::Unix,
+        "--pack='a b.pack' --http-port=0 --ipv4=127.0.0.1",
+    );
+    assert_eq!(unix.pack.as_deref(), Some("a b.pack"));
+    assert_eq!(unix.http_port, 0);
+    assert_eq!(unix.ipv4.unwrap().address, Ipv4Addr::LOCALHOST);
+    for line in ["--help", "-h", "--http-port=81 --help"] {
+        assert_eq!(parse(Platform::Unix, line), Ok(Command::Help));
+    }
+}
+
+#[test]
+fn one_clear_line() {
+    for (line, message) in [
+        (
+            "--http-prot=80",
+            "unknown argument '--http-prot': did you mean --http-port?",
+        ),
+        (
+            "--ip4=10.0.0.1/8",
+            "unknown argument '--ip4': did you mean --ipv4?",
+        ),
+        (
+            "--ipv4-gatewey=1",
+            "unknown argument '--ipv4-gatewey': did you mean --ipv4-gateway?",
+        ),
+        (
+            "root=/dev/xvda",
+            "unknown argument 'root': --help lists them",
+        ),
+        ("--dhcp", "unknown argument '--dhcp': --help lists them"),
+        ("a\\\nb", "unknown argument 'a\\nb': --help lists them"),
+        ("--http-port", "--http-port needs a value"),
+        ("--logs=", "--logs needs a value"),
+        ("--help=me", "--help takes no value"),
+        ("--pack=x", "--pack has no effect on this platform"),
+        (
+            "--http-port=0",
+            "--http-port takes a port from 1 to 65535, not '0'",
+        ),
+        (
+            "--http-port=65536",
+            "--http-port takes a port from 1 to 65535, not '65536'",
+        ),
+        (
+            "--ipv4=10.0.0.2",
+            "--ipv4 takes an address such as 10.0.0.2/24, not '10.0.0.2'",
+        ),
+        (
+            "--ipv4=10.0.0.2/33",
+            "--ipv4 takes an address such as 10.0.0.2/24, not '10.0.0.2/33'",
+        ),
+        (
+            "--ipv4=224.0.0.1/4",
+            "--ipv4 takes an address such as 10.0.0.2/24, not '224.0.0.1/4'",
+        ),
+        (
+            "--ipv6=::/0",
+            "--ipv6 takes an address such as 2001:db8::2/64, not '::/0'",
+        ),
+        (
+            "--ipv4-gateway=10.0.1.1",
+            "--ipv4-gateway takes an address in the network of --ipv4, not '10.0.1.1'",
+        ),
+        (
+            "--ipv6=2001:db8::2/64 --ipv6-gateway=2001:db9::1",
+            "--ipv6-gateway takes a link-local address or one in the network of --ipv6, \
+             not '2001:db9::1'",
+        ),
+        (
+            "--max-connections=0",
+            "--max-connections takes a number from 1 to 10000000, not '0'",
+        ),
+        (
+            "--logs=loud",
+            "--logs takes off, error, warn, info, debug or trace, or target:LEVEL,*:LEVEL, \
+             not 'loud'",
+        ),
+    ] {
+        assert_eq!(error(Platform::Xen, line), message);
+    }
+    let unix = "--ipv4-gateway has no effect on this platform";
+    assert_eq!(error(Platform::Unix, "--ipv4-gateway=10.0.0.1"), unix);
+}
+
+#[test]
+fn help_names_what_can_be_said() {
+    let text = help(Platform::Unix).to_string();
+    let lines: Vec<_> = text.lines().map(str::trim).collect();
+    assert!(lines.iter().any(|l| l.starts_with("--http-port=PORT ")));
+    assert!(text.contains("--pack") && !text.contains("gateway"));
+    assert!(help(Platform::Xen).to_string().contains("--ipv4-gateway"));
+}
+
+#[test]
+fn distances() {
+    assert_eq!(distance(b"", b"abc"), 3);
+    assert_eq!(distance(b"kitten", b"sitting"), 3);
+    assert_eq!(distance(b"same", b"same"), 0);
+}
+
+proptest! {
+    #[test]
+    fn no_words_panic(words: Vec<String>) {
+        for platform in [Platform::Xen, Platform::Unix] {
+            let _ = Command::parse(platform, words.iter().map(String::as_str));
+        }
+    }
+
+    #[test]
+    fn nearly_arguments_do_not_panic(line in "(--?(ipv4|ipv6|http-port|logs|l)[=/.: 0-9a-z]{0,20} ?){0,4}") {
+        let _ = parse(Platform::Xen, &line);
+    }
+}
