@@ -54,8 +54,9 @@ need_run_tools() {
 need_fill_tools() {
     [ "$(uname -m)" = x86_64 ] ||
         die "the cache is filled from amd64 packages with amd64 tools; this host is $(uname -m)"
-    have apt-get && have dpkg-deb ||
+    if ! have apt-get || ! have dpkg-deb; then
         die 'Xen and dom0 are made from Debian packages with apt-get and dpkg-deb, which this system lacks. Use Debian 12 (a container will do), or copy a filled cache here and set XEN_RIG_CACHE to it.'
+    fi
     # shellcheck disable=SC2086
     need_tools $FILL_TOOLS
 }

@@ -149,14 +149,16 @@ build_image() {
     cp "$TREE/boot/vmlinuz-$KERNEL" "$work/vmlinuz"
     rm -rf "$ROOT" "$CACHE/images/$stamp"
     mv "$work" "$CACHE/images/$stamp"
-    find "$CACHE/images" -mindepth 1 -maxdepth 1 -not -name "$stamp" -exec rm -rf {} +
+    find "$CACHE/images" -mindepth 1 -maxdepth 1 -not -name "$stamp" -mtime +1 -exec rm -rf {} +
 }
 
 # Fills the cache as far as needed; prints nothing and reaches for no network when
 # it is full. The caller holds the cache's lock. Sets IMAGE.
 prepare_image() {
-    local -a APT
-    if locked && IMAGE=$CACHE/images/$(image_stamp) && [ -d "$IMAGE" ]; then return 0; fi
+    if locked && IMAGE=$CACHE/images/$(image_stamp) && [ -d "$IMAGE" ]; then
+        touch "$IMAGE" 2>/dev/null || true
+        return 0
+    fi
     need_fill_tools
     apt_options
     locked || lock_packages

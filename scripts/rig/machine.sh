@@ -14,7 +14,7 @@ pack_run() {
         if [ ! -e "$put" ]; then
             file=${put%:*} path=${put##*:}
         fi
-        [ -e "$file" ] && [ -r "$file" ] || die "--put: cannot read $file"
+        [ -r "$file" ] || die "--put: cannot read $file"
         [ -n "$path" ] || path=$(basename "$file")
         case $path in
         */) path=$path$(basename "$file") ;;
@@ -38,7 +38,8 @@ machine_arguments() {
     local dom0=$((MEMORY / 2)) forward
     xen+=" dom0_mem=${dom0}M,max:${dom0}M"
     # a comma in dom0's arguments would start another multiboot module
-    local linux="console=hvc0 quiet loglevel=4 panic=-1 net.ifnames=0"
+    # self-tests of ciphers and a check of page tables are a third of the boot
+    local linux="console=hvc0 quiet loglevel=4 panic=-1 cryptomgr.notests rodata=off"
     if [ "$ICOUNT" = yes ]; then
         printf '%s\n' -accel tcg,thread=single -smp 1 -icount shift=0,sleep=off \
             -rtc base=2024-01-01T00:00:00,clock=vm -seed 1
@@ -60,9 +61,7 @@ machine_arguments() {
     fi
     local user="user,id=n0,restrict=on,ipv6=off,net=10.0.0.0/24,host=10.0.0.254,dns=10.0.0.253"
     for forward in "${FORWARDS[@]}"; do
-        [[ $forward =~ ^([0-9]+):([0-9.]+):([0-9]+)$ ]] ||
-            die "--forward $forward: it is PORT:ADDR:PORT, for example 8080:10.0.0.2:80"
-        user+=",hostfwd=tcp:127.0.0.1:${BASH_REMATCH[1]}-${BASH_REMATCH[2]}:${BASH_REMATCH[3]}"
+        user+=",hostfwd=tcp:127.0.0.1:${forward%%:*}-${forward#*:}"
     done
     printf '%s\n' -netdev "$user" -device virtio-net-pci,netdev=n0,romfile=
 }
@@ -88,19 +87,16 @@ follow_reports() {
     done <"$WORK/report"
 }
 
-stop_machine() {
-    if [ -n "${MACHINE:-}" ] && kill -0 "$MACHINE" 2>/dev/null; then
-        kill "$MACHINE" 2>/dev/null || true
-        wait "$MACHINE" 2>/dev/null || true
-    fi
-}
-
+# The readers of the pipes end with the machine; they are killed for the case that it
+# never opened its side.
 clean_up() {
-    local status=$?
+    local status=$? child
     trap - EXIT
     trap '' INT TERM HUP
-    stop_machine
-    wait
+    for child in ${MACHINE:-} ${READERS:-}; do
+        kill "$child" 2>/dev/null || continue
+        wait "$child" 2>/dev/null || true
+    done
     [ -z "$KEEP_LOG" ] || cp "$WORK/serial.log" "$KEEP_LOG" 2>/dev/null || true
     rm -rf "$WORK"
     exit "$status"
@@ -118,9 +114,9 @@ run_machine() {
     mapfile -t arguments < <(machine_arguments)
     mkfifo "$WORK/out" "$WORK/report"
     cat "$WORK/out" &
-    local output=$!
+    READERS=$!
     follow_reports &
-    local reports=$!
+    READERS+=" $!"
     # a rig that is killed takes its machine with it
     local -a guard=()
     if have setpriv; then guard=(setpriv --pdeathsig TERM); fi
@@ -130,13 +126,14 @@ run_machine() {
     wait "$MACHINE" || ended=$?
     # QEMU may have ended before it opened the pipes
     : <>"$WORK/out" <>"$WORK/report"
-    wait "$output" "$reports"
-    cat "$WORK/qemu.log" >&2
-    if [ "$ended" -eq 124 ] || [ "$ended" -eq 137 ]; then
+    local reader
+    for reader in $READERS; do wait "$reader" || true; done
+    if [ "$ended" -eq 124 ] || { [ "$ended" -eq 137 ] && [ "$TIMEOUT" -gt 0 ]; }; then
         show_log "no end after $TIMEOUT seconds"
         return "$TIMED_OUT"
     fi
     if [ -s "$WORK/status" ]; then return "$(cat "$WORK/status")"; fi
+    cat "$WORK/qemu.log" >&2
     show_log 'the machine ended before the script did'
     return "$RIG_FAILED"
 }

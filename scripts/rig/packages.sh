@@ -11,6 +11,15 @@ apt_options() {
     : >"$state/status"
     APT=(-q -o "Dir::State=$state" -o "Dir::Cache=$state" -o "Dir::State::status=$state/status"
         -o Acquire::Languages=none -o "APT::Sandbox::User=$(id -un)")
+    if grep -q '^VERSION_CODENAME=bookworm$' /etc/os-release 2>/dev/null; then return; fi
+    # not Debian 12: its packages all the same, if its signatures can be checked
+    local keyring=/usr/share/keyrings/debian-archive-keyring.gpg suite
+    [ -r "$keyring" ] ||
+        die "this is not Debian 12, whose packages the rig is made of: install debian-archive-keyring, by which they are checked"
+    for suite in debian:bookworm debian-security:bookworm-security; do
+        printf 'deb [arch=amd64 signed-by=%s] %s/%s %s main\n' "$keyring" "${XEN_RIG_MIRROR%/}" "${suite%:*}" "${suite#*:}"
+    done >"$state/sources.list"
+    APT+=(-o "Dir::Etc::sourcelist=$state/sources.list" -o Dir::Etc::sourceparts=-)
 }
 
 # Prints the packages of packages.txt and the libraries that they depend on.
@@ -55,10 +64,10 @@ lock_packages() {
         say "apt-get update did not fully succeed (see $CACHE/apt/update.log), going on"
     kernel=$(apt-cache "${APT[@]}" depends linux-image-amd64 2>/dev/null |
         sed -n 's/^  Depends: \(linux-image-.*\)/\1/p' | head -n1)
-    [ -n "$kernel" ] && apt-cache "${APT[@]}" show xen-hypervisor-4.17-amd64 >/dev/null 2>&1 || {
+    if [ -z "$kernel" ] || ! apt-cache "${APT[@]}" show xen-hypervisor-4.17-amd64 >/dev/null 2>&1; then
         tail -n 5 "$CACHE/apt/update.log" >&2
-        die "apt's sources offer no linux-image-amd64 or no xen-hypervisor-4.17-amd64: Debian 12 (bookworm) is needed, and its package server must be reachable. Copying a filled cache and setting XEN_RIG_CACHE also works."
-    }
+        die "apt's sources offer no linux-image-amd64 or no xen-hypervisor-4.17-amd64: the package server of Debian 12 (bookworm) must be reachable, once. Copying a filled cache and setting XEN_RIG_CACHE also works."
+    fi
     local -a names
     mapfile -t names < <(resolve_packages "$kernel")
     apt-get "${APT[@]}" download --print-uris "${names[@]}" |
