@@ -3,7 +3,6 @@
 //! What is not understood is an error, in one line that names what was probably meant; nothing is
 //! accepted that has no effect.
 
-mod logs;
 mod words;
 
 use alloc::borrow::ToOwned;
@@ -12,7 +11,6 @@ use core::fmt;
 use core::net::{Ipv4Addr, Ipv6Addr};
 use core::str::FromStr;
 
-pub use logs::Logs;
 pub use words::{UnclosedQuote, split};
 
 /// Where the service runs, which decides on defaults and on what can be asked for.
@@ -50,8 +48,8 @@ pub struct Config {
     pub max_connections: Option<usize>,
     /// The file that has the pack, if not the program's own.
     pub pack: Option<String>,
-    /// What is logged.
-    pub logs: Logs,
+    /// What is logged, in the words of whatever logs.
+    pub logs: Option<String>,
 }
 
 /// An address and the length of its network's prefix.
@@ -203,7 +201,7 @@ impl Config {
             http_port: if xen { 80 } else { 8080 },
             max_connections: None,
             pack: None,
-            logs: Logs::default(),
+            logs: None,
         }
     }
 }
@@ -308,11 +306,7 @@ impl Config {
                 let most = value.parse().ok().filter(|n| (1..=10_000_000).contains(n));
                 self.max_connections = Some(most.ok_or(not("a number from 1 to 10000000"))?);
             }
-            LOGS => {
-                self.logs = value.parse().map_err(|_| {
-                    not("off, error, warn, info, debug or trace, or target:LEVEL,*:LEVEL")
-                })?;
-            }
+            LOGS => self.logs = Some(value.to_owned()),
             _ => self.pack = Some(value.to_owned()),
         }
         Ok(())
