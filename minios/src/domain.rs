@@ -259,9 +259,11 @@ impl Wake for Woken {
 }
 
 /// A handle that does not keep the domain.
+#[cfg(not(feature = "xen"))]
 #[derive(Default)]
 pub(crate) struct WeakDomain(alloc::rc::Weak<Inner>);
 
+#[cfg(not(feature = "xen"))]
 impl WeakDomain {
     pub(crate) fn of(domain: &Domain) -> Self {
         WeakDomain(Rc::downgrade(&domain.0))

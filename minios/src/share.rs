@@ -64,6 +64,7 @@ pub struct NoGrants;
 pub struct StillMapped;
 
 /// Granted pages; revoked, or else leaked, when dropped.
+#[derive(Debug)]
 struct Granted {
     /// `None` once they were given back or leaked.
     pages: Option<Pages>,
@@ -122,6 +123,7 @@ impl Drop for Granted {
 }
 
 /// Pages that a peer may read and write: bytes go in and out by copying only.
+#[derive(Debug)]
 pub struct Share {
     view: Shared,
     granted: Granted,
@@ -161,6 +163,7 @@ impl Deref for Share {
 }
 
 /// Pages that a peer may only read: what we put there is ours, and need not be copied in.
+#[derive(Debug)]
 pub struct Published {
     view: Shared,
     granted: Granted,
@@ -213,6 +216,7 @@ impl Deref for Published {
 }
 
 /// A page shared with the control domain before this one was started: console or xenstore.
+#[derive(Debug)]
 pub struct BootPage {
     view: Shared,
     _domain: Domain,

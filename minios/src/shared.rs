@@ -45,6 +45,7 @@ pub fn full_barrier() {
 }
 
 /// A view of shared memory, lent by what owns it: a share, a mapping, a page that Xen made.
+#[derive(Debug)]
 pub struct Shared {
     at: NonNull<u8>,
     len: usize,

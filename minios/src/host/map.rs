@@ -115,6 +115,12 @@ impl Deref for Mapping {
     }
 }
 
+impl fmt::Debug for Mapping {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Mapping({} of domain {})", self.grants.len(), self.owner)
+    }
+}
+
 impl Drop for Mapping {
     fn drop(&mut self) {
         let mut state = self.hypervisor.state();

@@ -396,3 +396,26 @@ fn clock_entropy_and_shutdown() {
     assert_eq!(hypervisor.stopped(GUEST), Some(ShutdownReason::Poweroff));
     assert_eq!(hypervisor.stopped(DomId::ZERO), None);
 }
+
+#[test]
+fn the_task_that_waited_last_is_woken() {
+    let (_hypervisor, guest, server) = pair();
+    let near = Rc::new(guest.listen(DomId::ZERO).unwrap());
+    let far = server.bind(GUEST, near.number()).unwrap();
+    let executor = Executor::new();
+    let woken = Rc::new(Cell::new((0, 0)));
+    for task in 0..2 {
+        let (port, woken) = (near.clone(), woken.clone());
+        let wait = async move {
+            port.event().await;
+            let (count, _) = woken.get();
+            woken.set((count + 1, task));
+        };
+        executor.spawner().spawn(wait).unwrap();
+    }
+    executor.run_ready();
+    far.notify();
+    assert!(guest.dispatch());
+    executor.run_ready();
+    assert_eq!(woken.get(), (1, 1));
+}
