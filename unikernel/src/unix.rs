@@ -1,2 +1,200 @@
-//! mir-www on Unix.
-fn main() {}
+//! mir-www on Unix: the service over the kernel's sockets.
+
+#[path = "unix/kernel.rs"]
+mod kernel;
+#[path = "unix/listen.rs"]
+mod listen;
+#[path = "unix/site.rs"]
+mod site;
+#[path = "unix/timers.rs"]
+mod timers;
+
+use std::error::Error;
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::unix::net::UnixStream as StdUnixStream;
+use std::process::ExitCode;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use minios::exec::{Executor, Spawner, yield_now};
+use minios::logger::{Filter, Logger};
+use mio::net::UnixStream;
+use mio::{Events, Interest, Poll, Token};
+use rustix::process::{Resource, getrlimit, setrlimit};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use www::Stack;
+use www::config::{self, Command, Config, Platform};
+use www::http::{Limits, Service};
+use www::pack::Pack;
+use www::stats::Stats;
+
+use kernel::Kernel;
+
+/// What the system calls a wrong command line (sysexits.h).
+const USAGE: u8 = 64;
+
+/// How long a stop waits for answers that are under way.
+const DRAIN: Duration = Duration::from_secs(2);
+
+/// Descriptors that are not connections.
+const OTHER_FILES: u64 = 32;
+
+/// Connections at once, if nothing else is said and the system allows it.
+const CONNECTIONS: usize = 50_000;
+
+/// Connections taken before those that are open get their turn.
+const ACCEPTED_A_TURN: u32 = 64;
+
+const SIGNAL: Token = Token(0);
+
+type Site = Service<Pack<'static>, Kernel>;
+
+fn main() -> ExitCode {
+    since_start();
+    let words: Vec<_> = std::env::args_os().skip(1).collect();
+    let words: Vec<_> = words.iter().map(|word| word.to_string_lossy()).collect();
+    let config = match Command::parse(Platform::Unix, words.iter().map(|word| &**word)) {
+        Ok(Command::Serve(config)) => config,
+        Ok(Command::Help) => {
+            let help = config::help(Platform::Unix);
+            let text = format!("Serves the web site that is in it.\n\n{help}");
+            return ExitCode::from(u8::from(io::stdout().write_all(text.as_bytes()).is_err()));
+        }
+        Err(error) => return usage(&error),
+    };
+    let filter = config
+        .logs
+        .as_deref()
+        .map_or(Ok(Filter::default()), Filter::parse);
+    match filter {
+        Ok(filter) => {
+            // The only logger there is, so that it cannot be the second.
+            let _ = Logger::new(filter, since_start, to_stderr).install();
+        }
+        Err(error) => return usage(&format_args!("--logs: {error}")),
+    }
+    match run(&config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("mir-www: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn usage(error: &dyn std::fmt::Display) -> ExitCode {
+    eprintln!("mir-www: {error}");
+    ExitCode::from(USAGE)
+}
+
+fn run(config: &Config) -> Result<(), Box<dyn Error>> {
+    let pack = site::load(config.pack.as_deref())?;
+    let listeners = listen::listen(config)?;
+    let urls: Vec<_> = listeners.iter().map(listen::url).collect();
+    let mut poll = Poll::new()?;
+    let mut signals = signals()?;
+    poll.registry()
+        .register(&mut signals, SIGNAL, Interest::READABLE)?;
+    let kernel = Kernel::new(poll.registry().try_clone()?, listeners)?;
+    let limits = Limits {
+        connections: connections(config),
+        ..Limits::default()
+    };
+    let stats = Rc::new(Stats::default());
+    let service = Rc::new(Service::new(pack, kernel.clone(), limits, stats.clone()));
+    let executor = Executor::new();
+    let spawner = executor.spawner();
+    spawner
+        .spawn(accept(kernel.clone(), service.clone(), spawner.clone()))
+        .map_err(|_| "no memory to start")?;
+    // Whoever started this may wait for the line, and may have stopped to listen.
+    let _ = writeln!(io::stdout(), "mir-www serves {}", urls.join(" and "));
+
+    let mut events = Events::with_capacity(1024);
+    let mut stop_at: Option<Instant> = None;
+    loop {
+        let busy = executor.run_ready();
+        if kernel.starved() {
+            service.reap();
+        }
+        if stop_at.is_some_and(|at| service.active() == 0 || at <= Instant::now()) {
+            log::info!(target: "unix", "stopped: {stats}");
+            return Ok(());
+        }
+        let left = stop_at.map(|at| at.saturating_duration_since(Instant::now()));
+        let quiet = match busy || executor.is_ready() {
+            true => Some(Duration::ZERO),
+            false => [kernel.quiet_for(), left].into_iter().flatten().min(),
+        };
+        match poll.poll(&mut events, quiet) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            result => result?,
+        }
+        kernel.tick();
+        for event in &events {
+            if event.token() != SIGNAL {
+                kernel.event(event);
+            } else if stop_at.is_some() {
+                return Ok(());
+            } else if signals.read(&mut [0; 16]).is_ok() {
+                kernel.stop_listening();
+                service.drain();
+                stop_at = Some(Instant::now() + DRAIN);
+            }
+        }
+    }
+}
+
+/// Takes connections and serves each in a task of its own.
+async fn accept(kernel: Kernel, service: Rc<Site>, spawner: Spawner) {
+    loop {
+        for _ in 0..ACCEPTED_A_TURN {
+            let socket = Stack::accept(&kernel).await;
+            let service = service.clone();
+            // If there is no memory for a task, the connection is reset, and others go on.
+            let _ = spawner.spawn(async move { service.serve(socket).await });
+        }
+        yield_now().await;
+    }
+}
+
+/// As many connections as asked for, or as descriptors allow.
+fn connections(config: &Config) -> usize {
+    let mut limit = getrlimit(Resource::Nofile);
+    let wanted = config.max_connections.unwrap_or(CONNECTIONS);
+    let files = wanted as u64 + OTHER_FILES;
+    if limit.current.is_some_and(|current| current < files) {
+        limit.current = Some(limit.maximum.map_or(files, |maximum| maximum.min(files)));
+        if let Err(error) = setrlimit(Resource::Nofile, limit) {
+            log::warn!(target: "unix", "the limit on open files stays as it is: {error}");
+        }
+    }
+    let most = getrlimit(Resource::Nofile)
+        .current
+        .map_or(u64::MAX, |c| c.saturating_sub(OTHER_FILES));
+    let most = usize::try_from(most).unwrap_or(usize::MAX).max(1);
+    if config.max_connections.is_some_and(|wanted| wanted > most) {
+        log::warn!(target: "unix", "the limit on open files allows {most} connections");
+    }
+    wanted.min(most)
+}
+
+/// Becomes readable when a signal to stop arrives.
+fn signals() -> io::Result<UnixStream> {
+    let (here, there) = StdUnixStream::pair()?;
+    here.set_nonblocking(true)?;
+    signal_hook::low_level::pipe::register(SIGINT, there.try_clone()?)?;
+    signal_hook::low_level::pipe::register(SIGTERM, there)?;
+    Ok(UnixStream::from_std(here))
+}
+
+fn since_start() -> minios::Instant {
+    static START: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
+    let elapsed = START.get_or_init(Instant::now).elapsed();
+    minios::Instant::ZERO + elapsed
+}
+
+fn to_stderr(bytes: &[u8]) {
+    // Nobody is left to tell if this fails.
+    let _ = io::stderr().write_all(bytes);
+}

@@ -176,12 +176,7 @@ impl<S: Store, T: Clock> Service<S, T> {
         let plan = self.plan(conn, input, request).await;
         let status = plan.status();
         if log::log_enabled!(target: "http", log::Level::Debug) {
-            let target = input
-                .bytes()
-                .get(request.target.range())
-                .unwrap_or_default();
-            let (peer, method) = (conn.peer(), request.method);
-            log::debug!(target: "http", "{peer} {method:?} {} {status}", target.escape_ascii());
+            log_access(conn, input.bytes(), request, status);
         }
         input.consume(request.len);
         if input.is_empty() {
@@ -409,6 +404,19 @@ impl<A: Answer> Plan<A> {
             Self::NotModified(_) => 304,
         }
     }
+}
+
+/// One line for each request. The target is as it was sent, or decoded, if it names a path.
+#[cold]
+fn log_access<C: Conn>(conn: &C, head: &[u8], request: &Request, status: u16) {
+    let method = head
+        .trim_ascii_start()
+        .split(|b| *b == b' ')
+        .next()
+        .unwrap_or_default();
+    let target = &head[request.target.range()];
+    let (peer, method, target) = (conn.peer(), method.escape_ascii(), target.escape_ascii());
+    log::debug!(target: "http", "{peer} {method} {target} {status}");
 }
 
 /// Takes `n` bytes off the front.

@@ -1,0 +1,398 @@
+//! The kernel's sockets as a [`Stack`], through epoll.
+//!
+//! Readiness comes as edges: a socket is asked again only after it said that it had nothing left
+//! and epoll said that it has more. A request on an idle connection costs three system calls:
+//! epoll_wait, read, writev.
+
+use std::cell::{Cell, RefCell};
+use std::io::{ErrorKind, IoSlice, Read, Write};
+use std::net::{Shutdown, SocketAddr};
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant, SystemTime};
+
+use mio::event::Event;
+use mio::net::{TcpListener, TcpStream};
+use mio::{Interest, Registry, Token};
+use rustix::io::Errno;
+use www::{Clock, Conn, ConnError, Stack};
+
+use crate::timers::Timers;
+
+/// Parts of a gathered write that are passed on; what is beyond waits for the next.
+const PARTS: usize = 8;
+
+/// Bytes dropped at once while waiting for the other end to close.
+const DROPPED: usize = 16 * 1024;
+
+/// How long accepting pauses when the system is out of descriptors or memory.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Tokens below this are not connections.
+const FIRST_CONN: usize = 16;
+
+/// What listens, and all of its connections. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Kernel(Rc<Inner>);
+
+struct Inner {
+    registry: Registry,
+    listeners: RefCell<Vec<TcpListener>>,
+    accept: Accept,
+    slots: RefCell<Slots>,
+    timers: RefCell<Timers>,
+    now: Cell<Instant>,
+}
+
+#[derive(Default)]
+struct Accept {
+    /// Whether a listener may have a connection.
+    ready: Cell<bool>,
+    paused_until: Cell<Option<Instant>>,
+    starved: Cell<bool>,
+    waker: Cell<Option<Waker>>,
+}
+
+#[derive(Default)]
+struct Slots {
+    slots: Vec<Slot>,
+    free: Vec<usize>,
+}
+
+/// What is known of a connection.
+#[derive(Default)]
+struct Slot {
+    readable: bool,
+    writable: bool,
+    /// The peer sends no more, so that no edge will follow what is there.
+    read_closed: bool,
+    waker: Option<Waker>,
+}
+
+impl Kernel {
+    /// Takes connections from `listeners`, of which there are a few.
+    pub(crate) fn new(
+        registry: Registry,
+        mut listeners: Vec<TcpListener>,
+    ) -> std::io::Result<Self> {
+        for (i, listener) in listeners.iter_mut().enumerate() {
+            registry.register(listener, Token(i + 1), Interest::READABLE)?;
+        }
+        Ok(Self(Rc::new(Inner {
+            registry,
+            listeners: RefCell::new(listeners),
+            accept: Accept::default(),
+            slots: RefCell::default(),
+            timers: RefCell::default(),
+            now: Cell::new(Instant::now()),
+        })))
+    }
+
+    /// How long nothing happens by itself.
+    pub(crate) fn quiet_for(&self) -> Option<Duration> {
+        let deadline = self.0.timers.borrow().first();
+        let first = [deadline, self.0.accept.paused_until.get()]
+            .into_iter()
+            .flatten()
+            .min()?;
+        // epoll counts in milliseconds: without one more it would wake early, and spin.
+        Some(first.saturating_duration_since(Instant::now()) + Duration::from_millis(1))
+    }
+
+    /// Takes the time, and wakes whose deadline has passed.
+    pub(crate) fn tick(&self) {
+        let now = Instant::now();
+        self.0.now.set(now);
+        if self
+            .0
+            .accept
+            .paused_until
+            .get()
+            .is_some_and(|until| until <= now)
+        {
+            self.0.accept.paused_until.set(None);
+            self.0.wake_accept();
+        }
+        while let Some(slot) = { self.0.timers.borrow_mut().next(now) } {
+            self.0.wake(slot, |_| {});
+        }
+    }
+
+    /// Takes note of what epoll says.
+    pub(crate) fn event(&self, event: &Event) {
+        let Token(token) = event.token();
+        let Some(slot) = token.checked_sub(FIRST_CONN) else {
+            return self.0.wake_accept();
+        };
+        self.0.wake(slot, |slot| {
+            let failed = event.is_error();
+            slot.readable |= event.is_readable() || event.is_read_closed() || failed;
+            slot.writable |= event.is_writable() || event.is_write_closed() || failed;
+            slot.read_closed |= event.is_read_closed() || failed;
+        });
+    }
+
+    /// Whether connections could not be taken since the last call, for want of descriptors or
+    /// memory.
+    pub(crate) fn starved(&self) -> bool {
+        self.0.accept.starved.take()
+    }
+
+    /// Accepts no more.
+    pub(crate) fn stop_listening(&self) {
+        self.0.listeners.borrow_mut().clear();
+    }
+}
+
+impl Clock for Kernel {
+    fn unix_time(&self) -> u64 {
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        since.map_or(0, |since| since.as_secs())
+    }
+}
+
+impl Stack for Kernel {
+    type Conn = Socket;
+
+    fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<Socket> {
+        let accept = &self.0.accept;
+        while accept.ready.get() && accept.paused_until.get().is_none() {
+            match self.accept() {
+                Ok(Some(socket)) => return Poll::Ready(socket),
+                Ok(None) => accept.ready.set(false),
+                Err(error) => {
+                    log::warn!(target: "unix", "no connection can be taken: {error}");
+                    accept.paused_until.set(Some(self.0.now.get() + PAUSE));
+                    accept.starved.set(true);
+                }
+            }
+        }
+        accept.waker.set(Some(cx.waker().clone()));
+        Poll::Pending
+    }
+}
+
+impl Kernel {
+    /// The next connection, if there is one. Fails if it would for any.
+    fn accept(&self) -> std::io::Result<Option<Socket>> {
+        for listener in self.0.listeners.borrow().iter() {
+            loop {
+                match listener.accept() {
+                    Ok((stream, peer)) => return self.socket(stream, peer).map(Some),
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                    Err(error) => match Errno::from_io_error(&error) {
+                        Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => {
+                            return Err(error);
+                        }
+                        // The connection was gone before it was taken, in one of many ways.
+                        _ => continue,
+                    },
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn socket(&self, mut stream: TcpStream, peer: SocketAddr) -> std::io::Result<Socket> {
+        let slot = self.0.slots.borrow_mut().take();
+        let both = Interest::READABLE | Interest::WRITABLE;
+        self.0.timers.borrow_mut().set(slot, None);
+        let registered = self
+            .0
+            .registry
+            .register(&mut stream, Token(slot + FIRST_CONN), both);
+        let socket = Socket {
+            kernel: self.clone(),
+            stream,
+            peer,
+            slot,
+            closing: false,
+        };
+        registered.map(|()| socket)
+    }
+}
+
+impl Inner {
+    fn wake(&self, slot: usize, note: impl FnOnce(&mut Slot)) {
+        let waker = match self.slots.borrow_mut().slots.get_mut(slot) {
+            Some(slot) => {
+                note(slot);
+                slot.waker.take()
+            }
+            None => None,
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    fn wake_accept(&self) {
+        self.accept.ready.set(true);
+        if let Some(waker) = self.accept.waker.take() {
+            waker.wake();
+        }
+    }
+}
+
+impl Slots {
+    fn take(&mut self) -> usize {
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(Slot::default());
+            self.slots.len() - 1
+        });
+        self.slots[slot] = Slot {
+            writable: true,
+            ..Slot::default()
+        };
+        slot
+    }
+}
+
+/// A connection of the kernel's.
+pub(crate) struct Socket {
+    kernel: Kernel,
+    stream: TcpStream,
+    peer: SocketAddr,
+    slot: usize,
+    closing: bool,
+}
+
+#[derive(Clone, Copy)]
+enum Direction {
+    Read,
+    Write,
+}
+
+impl Socket {
+    /// Does something with the socket if it is ready for it. `operation` says, beside its result,
+    /// whether the socket is ready for more.
+    fn poll<O>(
+        &self,
+        cx: &Context<'_>,
+        direction: Direction,
+        operation: impl FnOnce(&TcpStream) -> std::io::Result<(O, bool)>,
+    ) -> Poll<Result<O, ConnError>> {
+        let inner = &self.kernel.0;
+        if inner.timers.borrow().passed(self.slot, inner.now.get()) {
+            return Poll::Ready(Err(ConnError::TimedOut));
+        }
+        let slots = &mut *inner.slots.borrow_mut();
+        let slot = &mut slots.slots[self.slot];
+        let ready = match direction {
+            Direction::Read => &mut slot.readable,
+            Direction::Write => &mut slot.writable,
+        };
+        if *ready {
+            match operation(&self.stream) {
+                Ok((output, more)) => {
+                    *ready = more || (matches!(direction, Direction::Read) && slot.read_closed);
+                    return Poll::Ready(Ok(output));
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => *ready = false,
+                Err(_) => return Poll::Ready(Err(ConnError::Reset)),
+            }
+        }
+        match &slot.waker {
+            Some(waker) if waker.will_wake(cx.waker()) => {}
+            _ => slot.waker = Some(cx.waker().clone()),
+        }
+        Poll::Pending
+    }
+}
+
+/// Does it again if a signal came between.
+fn uninterrupted<O>(mut operation: impl FnMut() -> std::io::Result<O>) -> std::io::Result<O> {
+    loop {
+        match operation() {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
+}
+
+impl Conn for Socket {
+    fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
+    fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<Result<usize, ConnError>> {
+        self.poll(cx, Direction::Read, |mut stream| {
+            let n = uninterrupted(|| stream.read(buf))?;
+            // The end stays readable.
+            Ok((n, n == 0 || n == buf.len()))
+        })
+    }
+
+    fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        parts: &[&[u8]],
+    ) -> Poll<Result<usize, ConnError>> {
+        let mut slices = [IoSlice::new(&[]); PARTS];
+        let mut count = 0;
+        let mut total = 0;
+        for part in parts.iter().filter(|p| !p.is_empty()).take(PARTS) {
+            slices[count] = IoSlice::new(part);
+            count += 1;
+            total += part.len();
+        }
+        if count == 0 {
+            return Poll::Ready(Ok(0));
+        }
+        self.poll(cx, Direction::Write, |mut stream| {
+            let n = uninterrupted(|| stream.write_vectored(&slices[..count]))?;
+            Ok((n, n == total))
+        })
+    }
+
+    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ConnError>> {
+        if !self.closing && self.stream.shutdown(Shutdown::Write).is_err() {
+            return Poll::Ready(Err(ConnError::Reset));
+        }
+        self.closing = true;
+        let mut dropped = [0; DROPPED];
+        // The kernel sees to it that what was written arrives; the other end's FIN tells that it
+        // did. Some turns at most, so that a flood holds nobody up.
+        for _ in 0..16 {
+            match self.poll_read(cx, &mut dropped) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Ok(())),
+                Poll::Ready(Ok(_)) => {}
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn set_deadline(&mut self, after: Option<Duration>) {
+        let deadline = after.and_then(|after| self.kernel.0.now.get().checked_add(after));
+        self.kernel.0.timers.borrow_mut().set(self.slot, deadline);
+    }
+
+    fn abort(&mut self) {
+        self.closing = false;
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        if !self.closing {
+            // Closing then resets, and leaves nothing behind in the kernel. If it does not, that is
+            // no worse than an ordinary end.
+            let _ = rustix::net::sockopt::set_socket_linger(&self.stream, Some(Duration::ZERO));
+        }
+        let inner = &self.kernel.0;
+        inner.timers.borrow_mut().set(self.slot, None);
+        let waker = {
+            let mut slots = inner.slots.borrow_mut();
+            slots.free.push(self.slot);
+            slots.slots[self.slot].waker.take()
+        };
+        drop(waker);
+    }
+}
