@@ -53,6 +53,8 @@ pub enum What {
         /// The file that has it already.
         first: String,
     },
+    /// A folder with nothing in it to be served.
+    Empty,
     /// A link to a page or file that the site does not have.
     BrokenLink(String),
 }
@@ -100,6 +102,7 @@ impl fmt::Display for What {
             Self::DuplicatePath { path, first } => {
                 write!(f, "the path {path} is taken by {first}")
             }
+            Self::Empty => write!(f, "nothing to serve: no Markdown and no files"),
             Self::BrokenLink(to) => write!(f, "broken link: {to}"),
         }
     }

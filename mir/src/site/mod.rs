@@ -105,6 +105,11 @@ fn render_or(folder: &Path, options: Options, problems: &mut Vec<Problem>) -> Op
     let fixed = walker.files("static", &[]);
     problems.append(&mut walker.problems);
 
+    if content.is_empty() && fixed.is_empty() && problems.is_empty() {
+        problems.push(Problem::new(shown, None, What::Empty));
+        return None;
+    }
+
     let (config, config_modified) = read_config(folder, problems);
     let newest = content
         .iter()

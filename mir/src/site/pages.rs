@@ -56,7 +56,9 @@ pub(crate) fn read(sources: &[Source], problems: &mut Vec<Problem>) -> Pages {
         problems.append(&mut found);
         match page {
             Ok(page) if page.front.draft => {}
-            Ok(page) if page.path == NOT_FOUND => out.not_found = Some(page),
+            Ok(page) if page.path == NOT_FOUND && out.not_found.is_none() => {
+                out.not_found = Some(page);
+            }
             Ok(page) => out.pages.push(page),
             Err(()) => {}
         }
@@ -101,7 +103,7 @@ impl Page {
 impl Pages {
     /// Claims the paths of the pages, and of the folders that have none.
     pub(crate) fn claim(&self, claims: &mut Claims, problems: &mut Vec<Problem>) {
-        for page in &self.pages {
+        for page in self.not_found.iter().chain(&self.pages) {
             claims.claim(&page.path, &page.name, problems);
         }
         for section in &self.sections {

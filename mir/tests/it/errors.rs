@@ -58,9 +58,12 @@ fn one_path_twice() {
             ("content/b.txt", b"B"),
             ("static/b.txt", b"B"),
             ("content/c/x.md", b"C"),
+            ("content/404.md", b"L"),
+            ("content/404/index.md", b"L"),
             ("static/c", b"C"),
         ]),
         [
+            "content/404/index.md: the path /404 is taken by content/404.md",
             "content/a/index.md: the path /a is taken by content/a.md",
             "static/b.txt: the path /b.txt is taken by content/b.txt",
             "static/c: the path /c is taken by the list of /c",
@@ -150,8 +153,24 @@ fn the_tool_writes_nothing_on_errors() {
     assert_eq!(std::fs::read(&pack).unwrap(), b"the last good one");
     assert_eq!(std::fs::read_dir(out.path()).unwrap().count(), 1);
 
-    let (status, said) = mir(&["check", "--site", "/nowhere/at/all"]);
+    let empty = tempfile::tempdir().unwrap();
+    let shown = empty.path().to_str().unwrap();
+    let (status, said) = mir(&["check", "--site", shown]);
     assert_eq!(status, Some(1));
+    assert!(
+        said.starts_with(&format!(
+            "{shown}: nothing to serve: no Markdown and no files\n"
+        )),
+        "{said}"
+    );
+    let file = folder(&[("file", b"")]);
+    let shown = file.path().join("file").display().to_string();
+    let (_, said) = mir(&["check", "--site", &shown]);
+    assert!(
+        said.contains("file: cannot be read: a site is a folder\n"),
+        "{said}"
+    );
+    let (_, said) = mir(&["check", "--site", "/nowhere/at/all"]);
     assert!(
         said.starts_with("/nowhere/at/all: cannot be read: No such file"),
         "{said}"
