@@ -20,6 +20,7 @@
 //! | [`time`], [`timer`] | the monotonic clock; sleeping |
 //! | [`exec`] | tasks: spawned at any time, run when woken |
 //! | [`xenstore`] | the tree in which domains meet: codec and client |
+//! | [`xenbus`] | how a device's front end and back end come together |
 //! | [`entropy`] | a seed, what it was made of, and a generator |
 //! | [`logger`] | log lines and which of them are printed |
 //! | [`ring`] | byte rings and request rings, both ends |
@@ -43,6 +44,7 @@ pub mod share;
 pub mod shared;
 pub mod time;
 pub mod timer;
+pub mod xenbus;
 pub mod xenstore;
 
 #[cfg(not(feature = "xen"))]
