@@ -134,6 +134,11 @@ impl Client {
         self.sockets.add(socket)
     }
 
+    /// The next connection comes from the port of the last one.
+    pub fn reuse_port(&mut self) {
+        self.port -= 1;
+    }
+
     /// A socket.
     pub fn socket(&mut self, handle: SocketHandle) -> &mut Socket<'static> {
         self.sockets.get_mut(handle)
@@ -160,11 +165,22 @@ impl World {
     /// Both ends on a good cable.
     #[must_use]
     pub fn new(config: Config, server: Abilities, client: Abilities) -> World {
-        let now = Instant::from_secs(1000);
+        World::at(Instant::from_secs(1000), 99, config, server, client)
+    }
+
+    /// The same, from another time on, and with another seed for the client's generator.
+    #[must_use]
+    pub fn at(
+        now: Instant,
+        seed: u64,
+        config: Config,
+        server: Abilities,
+        client: Abilities,
+    ) -> World {
         let (a, b) = pair(server, client, 42);
         let mut device = b;
         let mut cc = ClientConfig::new(EthernetAddress(CLIENT_MAC).into());
-        cc.random_seed = 99;
+        cc.random_seed = seed;
         let mut iface = Interface::new(cc, &mut device, now);
         iface.update_ip_addrs(|own| {
             own.push(IpCidr::new(IpAddress::v4(10, 0, 0, 1), 8))
@@ -217,6 +233,15 @@ impl World {
             || frames != self.net.stats().frames
             || waiting > 0
             || self.net.with_device(|device| device.waiting()) > 0
+    }
+
+    /// A turn of the server and its tasks, with a look at what it sends.
+    pub fn step_server(&mut self, mut see: impl FnMut(&[u8])) {
+        self.next = self.net.poll(self.now);
+        if self.tasks.run(&mut self.list) {
+            self.next = self.net.poll(self.now);
+        }
+        self.client.device.look(&mut see);
     }
 
     /// Turns until `done`, skipping time in which nothing happens. Panics after `limit`.

@@ -299,7 +299,7 @@ impl Core {
         if entry.end.is_some() {
             self.conns.remove(index);
         } else if entry.closing && !entry.expired {
-            self.settle(index);
+            self.settle(index, false);
         } else {
             self.abort(index);
         }

@@ -351,7 +351,7 @@ impl Core {
             caps: &self.caps,
         };
         self.interface.poll_ingress_single(now, &mut once, set);
-        self.settle(index);
+        self.settle(index, true);
         Ok(())
     }
 
@@ -537,7 +537,8 @@ impl Core {
     }
 
     /// Looks at a connection after smoltcp has had it: wakes who waits, sees what has ended.
-    pub(super) fn settle(&mut self, index: u32) {
+    /// `heard`: it was given a segment, else it was let send.
+    pub(super) fn settle(&mut self, index: u32, heard: bool) {
         let now = self.now;
         let Some(entry) = self.conns.get_mut(index) else {
             return;
@@ -570,18 +571,17 @@ impl Core {
         };
         if state == State::Closed {
             if gone {
-                let end = if entry.closing && !entry.reset {
-                    End::Closed
-                } else {
-                    End::Reset
-                };
+                // Resets do not get to smoltcp: what ends by being heard has heard the last
+                // acknowledgement, what ends otherwise has waited for it for too long.
+                let end = if heard { End::Closed } else { End::Reset };
+                if !heard {
+                    self.stats.vanished += u64::from(!entry.reset);
+                    self.stats.resets_sent += 1;
+                }
                 self.finish(index, end);
                 return;
             }
-            if !entry.reset {
-                entry.reset = true;
-                self.stats.vanished += 1;
-            }
+            entry.reset = true;
         }
         if matches!(entry.owner, Owner::Orphan(_))
             && matches!(state, State::FinWait2 | State::TimeWait)

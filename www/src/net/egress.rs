@@ -104,7 +104,7 @@ impl Core {
             return true;
         }
         // Still marked, so that settling does not queue it anew: it cannot send more now.
-        self.settle(index);
+        self.settle(index, false);
         let Some(entry) = self.conns.get_mut(index) else {
             return false;
         };

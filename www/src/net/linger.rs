@@ -42,9 +42,9 @@ impl Linger {
             return Verdict::Successor(self.snd_nxt);
         }
         if segment.has(RST) {
-            // RFC 1337: TIME-WAIT is not to be assassinated.
-            let forget = ahead == 0 && !self.fin;
-            return if forget {
+            // One that hits the exact sequence number answers our challenge to a new connection
+            // whose numbers begin below the old one's.
+            return if ahead == 0 {
                 Verdict::Forget
             } else {
                 Verdict::Nothing

@@ -128,6 +128,13 @@ impl Wire {
         self.receive.borrow_mut().frames.pop_front()
     }
 
+    /// Looks at the frames on their way to this end.
+    pub fn look(&self, see: &mut dyn FnMut(&[u8])) {
+        for frame in &self.receive.borrow().frames {
+            see(frame);
+        }
+    }
+
     /// Frames on their way to this end.
     #[must_use]
     pub fn waiting(&self) -> usize {
