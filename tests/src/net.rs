@@ -55,6 +55,7 @@ struct Task {
 #[derive(Clone, Default)]
 pub struct Tasks {
     new: Rc<RefCell<Vec<Task>>>,
+    list: Rc<RefCell<Vec<Task>>>,
     running: Rc<Cell<usize>>,
 }
 
@@ -75,7 +76,10 @@ impl Tasks {
         self.running.get()
     }
 
-    fn run(&self, tasks: &mut Vec<Task>) -> bool {
+    /// Runs tasks until none is ready. True if one was.
+    pub fn turn(&self) -> bool {
+        // A task may add others, but not run them.
+        let tasks = &mut *self.list.borrow_mut();
         let mut progress = false;
         loop {
             tasks.append(&mut self.new.borrow_mut());
@@ -157,7 +161,6 @@ pub struct World {
     pub now: Instant,
     /// What the last poll said.
     pub next: Next,
-    list: Vec<Task>,
     dirty: Arc<Flag>,
 }
 
@@ -206,7 +209,6 @@ impl World {
             tasks: Tasks::default(),
             now,
             next,
-            list: Vec::new(),
             dirty: Arc::new(Flag::default()),
         }
     }
@@ -217,7 +219,7 @@ impl World {
         let frames = self.net.stats().frames;
         let waiting = self.client.device.waiting();
         self.next = self.net.poll(self.now);
-        if self.tasks.run(&mut self.list) {
+        if self.tasks.turn() {
             self.next = self.net.poll(self.now);
         }
         self.client
@@ -238,7 +240,7 @@ impl World {
     /// A turn of the server and its tasks, with a look at what it sends.
     pub fn step_server(&mut self, mut see: impl FnMut(&[u8])) {
         self.next = self.net.poll(self.now);
-        if self.tasks.run(&mut self.list) {
+        if self.tasks.turn() {
             self.next = self.net.poll(self.now);
         }
         self.client.device.look(&mut see);
@@ -252,7 +254,11 @@ impl World {
             if done(self) {
                 return;
             }
-            assert!(self.now < end, "not done after {limit}");
+            assert!(
+                self.now < end,
+                "not done after {limit}: {:?}",
+                self.net.stats()
+            );
             if !moved {
                 self.skip(end);
             }

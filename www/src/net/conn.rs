@@ -165,8 +165,11 @@ impl Core {
             .map_or(most, |n| n.clamp(first, most));
         let Some(socket) = entry.socket() else {
             if !self.wake_up(index, wanted) {
-                self.abort(index);
-                return Poll::Ready(Err(ConnError::Reset));
+                self.starve(index);
+                if let Some(entry) = self.conns.get_mut(index) {
+                    register(&mut entry.writer, waker);
+                }
+                return Poll::Pending;
             }
             return self.enqueue_parts(index, waker, parts);
         };

@@ -29,6 +29,8 @@ pub(super) const SPOKEN: u8 = 1;
 
 /// A connection in use for less than this is not dropped for another.
 const BUSY: Duration = Duration::from_secs(1);
+/// A transfer without a sign of life for so long is dropped if its memory is wanted.
+const STALLED: Duration = Duration::from_secs(5);
 
 pub(super) struct Core {
     pub(super) config: Config,
@@ -44,6 +46,8 @@ pub(super) struct Core {
     pub(super) timers: Timers,
     pub(super) dirty: VecDeque<Handle>,
     pub(super) backlog: VecDeque<Handle>,
+    /// Connections that want to write and found no memory for a socket.
+    starved: VecDeque<Handle>,
     pub(super) acceptor: Option<Waker>,
     pub(super) driver: Option<Waker>,
     /// Something was queued for egress since the last poll.
@@ -103,6 +107,7 @@ impl Core {
             timers: Timers::default(),
             dirty: VecDeque::new(),
             backlog: VecDeque::new(),
+            starved: VecDeque::new(),
             acceptor: None,
             driver: None,
             fresh: false,
@@ -401,6 +406,10 @@ impl Core {
                 .try_reserve(wanted.saturating_sub(self.dirty.len()))
                 .is_ok()
             && self.backlog.try_reserve(1).is_ok()
+            && self
+                .starved
+                .try_reserve(wanted.saturating_sub(self.starved.len()))
+                .is_ok()
             && self.wakes.try_reserve(2 * wanted).is_ok();
         if !reserved {
             self.stats.out_of_memory += 1;
@@ -454,8 +463,9 @@ impl Core {
         unread.resize(socket.recv_queue(), 0);
         let copied = socket.peek_slice(&mut unread).unwrap_or(0);
         unread.truncate(copied);
-        self.stats.grown += 1;
-        self.equip(index, send, &unread, fin)
+        let grown = self.equip(index, send, &unread, fin);
+        self.stats.grown += u64::from(grown);
+        grown
     }
 
     fn equip(&mut self, index: u32, send: usize, unread: &[u8], fin: bool) -> bool {
@@ -477,6 +487,12 @@ impl Core {
         let Some(entry) = self.conns.get_mut(index) else {
             return false;
         };
+        if entry
+            .socket()
+            .is_some_and(|socket| socket.send_capacity() >= outfit.send)
+        {
+            return false;
+        }
         let Some(set) = self
             .forge
             .build(&entry.flow, &outfit, unread, fin, self.now)
@@ -510,7 +526,7 @@ impl Core {
                 self.sleep(index);
                 return true;
             }
-            if entry.last + BUSY <= self.now {
+            if entry.last + STALLED <= self.now {
                 self.stats.evicted_idle += 1;
                 self.finish(index, End::Reset);
                 return true;
@@ -533,6 +549,32 @@ impl Core {
             entry.cost = 0;
             entry.due = NEVER;
             self.awake -= 1;
+            // Memory is free: whoever waits for some may try again.
+            while let Some(handle) = self.starved.pop_front() {
+                if let Some(index) = self.conns.resolve(handle)
+                    && let Some(entry) = self.conns.get_mut(index)
+                {
+                    entry.starved = false;
+                    self.wakes.extend(entry.writer.take());
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Puts a connection in line for memory.
+    pub(super) fn starve(&mut self, index: u32) {
+        if let Some(entry) = self.conns.get_mut(index)
+            && !entry.starved
+        {
+            entry.starved = true;
+            let handle = self.conns.handle(index);
+            if self.starved.len() == self.starved.capacity() {
+                let conns = &self.conns;
+                self.starved
+                    .retain(|&queued| conns.resolve(queued).is_some());
+            }
+            self.starved.push_back(handle);
         }
     }
 
@@ -667,10 +709,19 @@ impl Core {
         {
             entry.dirty = true;
             let handle = self.conns.handle(index);
-            self.dirty.push_back(handle);
+            self.push_dirty(handle);
             self.fresh = true;
             self.wakes.extend(self.driver.take());
         }
+    }
+
+    /// There is room for every connection once; what belongs to none any more makes way.
+    fn push_dirty(&mut self, handle: Handle) {
+        if self.dirty.len() == self.dirty.capacity() {
+            let conns = &self.conns;
+            self.dirty.retain(|&queued| conns.resolve(queued).is_some());
+        }
+        self.dirty.push_back(handle);
     }
 
     fn mss(&self, segment: &Segment<'_>) -> u16 {

@@ -52,6 +52,8 @@ pub(super) struct Entry {
     pub(super) probe: bool,
     /// A writer waits for the send buffer to be empty, so that it can be exchanged.
     pub(super) grow: bool,
+    /// In line for memory.
+    pub(super) starved: bool,
     /// On the queue for egress.
     pub(super) dirty: bool,
     /// Unanswered keep-alive probes.
@@ -87,6 +89,7 @@ impl Entry {
             reset: false,
             probe: false,
             grow: false,
+            starved: false,
             dirty: false,
             probes: 0,
             end: None,
