@@ -36,14 +36,15 @@ const USAGE: u8 = 64;
 /// How long a stop waits for answers that are under way.
 const DRAIN: Duration = Duration::from_secs(2);
 
-/// Descriptors that are not connections.
-const OTHER_FILES: u64 = 32;
+/// Descriptors that are not connections, or those of connections that have to go for others and
+/// have not gone yet.
+const OTHER_FILES: u64 = 96;
 
 /// Connections at once, if nothing else is said and the system allows it.
 const CONNECTIONS: usize = 50_000;
 
 /// Connections taken before those that are open get their turn.
-const ACCEPTED_A_TURN: u32 = 64;
+const ACCEPTED_A_TURN: u32 = 16;
 
 const SIGNAL: Token = Token(0);
 
@@ -169,9 +170,8 @@ fn connections(config: &Config) -> usize {
             log::warn!(target: "unix", "the limit on open files stays as it is: {error}");
         }
     }
-    let most = getrlimit(Resource::Nofile)
-        .current
-        .map_or(u64::MAX, |c| c.saturating_sub(OTHER_FILES));
+    let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    let most = files.saturating_sub(OTHER_FILES).max(files / 4);
     let most = usize::try_from(most).unwrap_or(usize::MAX).max(1);
     if config.max_connections.is_some_and(|wanted| wanted > most) {
         log::warn!(target: "unix", "the limit on open files allows {most} connections");

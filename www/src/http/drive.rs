@@ -16,7 +16,7 @@ use crate::store::{Answer, Lookup, Store, StoreError};
 
 /// Answers one after the other, and bytes of one, before others get their turn.
 const ANSWERS_A_TURN: u32 = 64;
-const BYTES_A_TURN: usize = 1 << 20;
+const BYTES_A_TURN: usize = 256 * 1024;
 
 /// How a conversation ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -339,7 +339,10 @@ impl<S: Store, T: Clock> Service<S, T> {
                     cx.waker().wake_by_ref();
                     return Poll::Pending;
                 }
-                match conn.poll_write(cx, &parts[..]) {
+                // A kernel's socket takes megabytes at once, which takes long.
+                let [head, tail, body] = *parts;
+                let body = &body[..body.len().min(BYTES_A_TURN)];
+                match conn.poll_write(cx, &[head, tail, body]) {
                     // A connection that takes nothing would keep us here for ever.
                     Poll::Ready(Ok(0)) => return Poll::Ready(Err(ConnError::Reset)),
                     Poll::Ready(Ok(n)) => {

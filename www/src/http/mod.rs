@@ -52,7 +52,7 @@ pub struct Limits {
     pub write_time: Duration,
     /// Time to acknowledge the end.
     pub close_time: Duration,
-    /// Connections at once. The last costs whoever waits for longest the connection.
+    /// Connections at once. One more costs whoever waits for longest the connection.
     pub connections: usize,
 }
 

@@ -18,6 +18,8 @@ struct Table {
     /// The first free seat; `next` leads to the others.
     free: Link,
     taken: usize,
+    /// Of these, those that were asked to leave.
+    leaving: usize,
     /// Those that wait for a request, in the order in which they began to.
     oldest: Link,
     newest: Link,
@@ -51,13 +53,17 @@ pub(super) struct Seat<'a> {
 }
 
 impl Seats {
-    /// A seat, unless there are `limit` already or there is no memory for one more. If it is the
-    /// last, whoever waits for longest is asked to leave, so that the next finds one.
+    /// A seat. If `limit` are taken, whoever waits for longest is asked to leave; those who were
+    /// asked do not count. `None`: nobody waits, or there is no memory for one more.
     pub(super) fn take(&self, limit: usize) -> Option<Seat<'_>> {
-        let index = self.table.borrow_mut().take(limit)?;
-        if self.taken() >= limit {
-            self.reap();
+        let (taken, leaving) = {
+            let table = self.table.borrow();
+            (table.taken, table.leaving)
+        };
+        if taken - leaving >= limit && !self.reap() {
+            return None;
         }
+        let index = self.table.borrow_mut().take()?;
         Some(Seat { seats: self, index })
     }
 
@@ -75,6 +81,7 @@ impl Seats {
         let seat = &mut table.seats[oldest as usize];
         seat.status = Status::Reaped;
         let waker = seat.waker.take();
+        table.leaving += 1;
         drop(table);
         if let Some(waker) = waker {
             waker.wake();
@@ -140,8 +147,10 @@ impl Seat<'_> {
 impl Drop for Seat<'_> {
     fn drop(&mut self) {
         let mut table = self.seats.table.borrow_mut();
-        if table.seats[self.index as usize].status == Status::Waiting {
-            table.unlink(self.index);
+        match table.seats[self.index as usize].status {
+            Status::Busy => {}
+            Status::Waiting => table.unlink(self.index),
+            Status::Reaped => table.leaving -= 1,
         }
         let next = table.free.replace(self.index);
         let waker = core::mem::replace(
@@ -162,10 +171,7 @@ impl Drop for Seat<'_> {
 }
 
 impl Table {
-    fn take(&mut self, limit: usize) -> Option<u32> {
-        if self.taken >= limit {
-            return None;
-        }
+    fn take(&mut self) -> Option<u32> {
         let index = match self.free {
             Some(index) => {
                 self.free = self.seats[index as usize].next.take();
@@ -259,17 +265,23 @@ mod tests {
     }
 
     #[test]
-    fn the_last_seat_costs_someone_his() {
+    fn one_too_many_costs_someone_his_seat() {
         let seats = Seats::default();
         let cx = &mut Context::from_waker(Waker::noop());
         let first = seats.take(2).unwrap();
-        assert!(first.wait(cx));
         let second = seats.take(2).unwrap();
-        assert!(!first.wait(cx));
-        assert!(seats.take(2).is_none());
-        drop(first);
         // Nobody waits, so nobody leaves.
+        assert!(seats.take(2).is_none());
+        assert!(first.wait(cx) && second.wait(cx));
+        // Who has to leave may not have left yet.
         let third = seats.take(2).unwrap();
-        assert!(second.wait(cx) && third.wait(cx));
+        let fourth = seats.take(2).unwrap();
+        assert!(!first.wait(cx) && !second.wait(cx));
+        assert!(seats.take(2).is_none());
+        drop((first, second));
+        assert!(seats.take(2).is_none());
+        assert_eq!(seats.taken(), 2);
+        drop((third, fourth));
+        assert_eq!(seats.taken(), 0);
     }
 }

@@ -63,7 +63,8 @@ pub(super) fn is_authority(host: &[u8]) -> bool {
     host.iter().all(is)
 }
 
-/// Decodes percent signs in place, once; gives the new length. `None` for a malformed one or NUL.
+/// Decodes percent signs in place, once; gives the new length, and leaves spaces in what is not
+/// needed any more. `None` for a malformed one or NUL.
 fn decode(path: &mut [u8]) -> Option<usize> {
     let mut to = 0;
     let mut from = 0;
@@ -81,6 +82,7 @@ fn decode(path: &mut [u8]) -> Option<usize> {
         path[to] = byte;
         to += 1;
     }
+    path[to..].fill(b' ');
     Some(to)
 }
 

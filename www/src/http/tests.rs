@@ -402,7 +402,7 @@ fn draining() {
 #[test]
 fn too_many_cost_the_longest_silent() {
     let site = site(Limits {
-        connections: 3,
+        connections: 2,
         ..Limits::default()
     });
     let mut silent = Talk::new(&site);
