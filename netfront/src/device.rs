@@ -31,6 +31,8 @@ pub struct Netfront {
     pub(crate) mtu: usize,
     pub(crate) features: Features,
     pub(crate) stats: Stats,
+    /// The last call to receive gave a frame, so there may be more, and no event will come for them.
+    pub(crate) unread: bool,
 }
 
 /// How the device is.
@@ -144,6 +146,9 @@ impl Netfront {
         if !self.runs() {
             return;
         }
+        if self.unread {
+            self.shared.unfinished.set(true);
+        }
         match self.rx.post() {
             Ok(true) => self.kick_rx(),
             Ok(false) => {}
@@ -210,6 +215,7 @@ impl phy::Device for Netfront {
         if notify {
             self.kick_rx();
         }
+        self.unread = matches!(received, Received::Frame(_));
         let len = match received {
             Received::Frame(len) => len,
             Received::Nothing => return None,

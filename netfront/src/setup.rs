@@ -160,6 +160,7 @@ impl Netfront {
             mtu,
             features,
             stats: Stats::default(),
+            unread: false,
         };
         Ok((device, wiring))
     }

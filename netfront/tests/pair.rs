@@ -341,6 +341,24 @@ fn a_full_receive_ring_empties() {
     );
 }
 
+#[test]
+fn a_driver_that_stops_early_is_woken_again() {
+    let mut pair = Pair::linux();
+    for seed in 0..3 {
+        pair.back.inject(Frame::plain(other(60, seed)));
+    }
+    pair.turn();
+    for seed in 0..3 {
+        assert!(pair.woken());
+        assert_eq!(pair.receive(), Some(other(60, seed)));
+        pair.front.flush();
+    }
+    assert!(pair.woken());
+    assert_eq!(pair.receive(), None);
+    pair.front.flush();
+    assert!(!pair.woken());
+}
+
 #[derive(Clone, Debug)]
 enum Act {
     Send { payload: usize, segment: u16 },

@@ -6,7 +6,7 @@ use minios::host::Hypervisor;
 use minios::{DomId, Domain};
 use netfront::back::{Back, Manner};
 use netfront::checksum::{Located, locate, sum};
-use netfront::features::{Features, Mac};
+use netfront::features::{Features, Mac, Wiring};
 use netfront::{Config, Netfront};
 use smoltcp::phy::{Device, PacketMeta, RxToken, TxToken};
 use smoltcp::time::Instant;
@@ -49,6 +49,7 @@ pub struct Pair {
     pub host: Domain,
     pub front: Netfront,
     pub back: Back,
+    pub wiring: Wiring,
 }
 
 impl Pair {
@@ -64,6 +65,7 @@ impl Pair {
             host,
             front,
             back,
+            wiring,
         };
         pair.turn();
         pair
