@@ -1,16 +1,19 @@
 //! The other end of the wire, in this process: a backend like Linux's, for tests.
 //!
-//! It enforces what Linux enforces, and where Linux disables the interface for good, this one records why
-//! ([`Back::fatal`]) and does nothing any more. It holds pages for as long as it is told, and lies when asked to.
-//! As a smoltcp device it is the network's side of the interface: what the guest leaves to the backend (checksums,
-//! segmentation) has been done to the frames that come out of it.
+//! It enforces what Linux enforces, and where Linux disables the interface for good, this one
+//! records why ([`Back::fatal`]) and does nothing any more. It holds pages for as long as it is
+//! told, and lies when asked to. As a smoltcp device it is the network's side of the interface:
+//! what the guest leaves to the backend (checksums, segmentation) has been done to the frames that
+//! come out of it.
 
+mod bus;
 mod deceit;
 mod far;
 mod segment;
 mod to_guest;
 mod to_network;
 
+pub use bus::{Backend, Offer, Refused};
 pub use deceit::Deceit;
 pub use segment::{Checksum, Frame, Unfinished};
 
@@ -233,7 +236,8 @@ impl Back {
         Ok(())
     }
 
-    /// Gives back the pages of up to `count` packets, oldest first, as [`Manner::holds`] leaves to the caller.
+    /// Gives back the pages of up to `count` packets, oldest first, as [`Manner::holds`] leaves to
+    /// the caller.
     pub fn complete(&mut self, count: usize) {
         let done = self.out.complete(count).and_then(|()| self.out.publish());
         match done {

@@ -7,11 +7,12 @@ use core::num::{NonZeroU16, NonZeroUsize};
 use core::task::{Context, Poll};
 
 use minios::Port;
+use minios::xenbus::Mac;
 use smoltcp::phy::{self, Checksum, DeviceCapabilities, Medium, PacketMeta};
 use smoltcp::time::Instant;
 
 use crate::checksum::ETHERNET;
-use crate::features::{Features, Mac};
+use crate::features::Features;
 use crate::lie::Lie;
 use crate::receiver::{Received, Receiver};
 use crate::sender::Sender;
@@ -20,9 +21,10 @@ use crate::wire::FRAME_MAX;
 
 /// A connected virtual interface.
 ///
-/// Its driver's round: hand it to smoltcp, which takes frames in and writes frames out; then [`flush`](Self::flush),
-/// which publishes these; then wait for [`Events`] or a timer. Whatever the backend does, no call panics, blocks or
-/// runs on without bound; a backend that lies makes it [`Phase::Broken`], silent for good.
+/// Its driver's round: hand it to smoltcp, which takes frames in and writes frames out; then
+/// [`flush`](Self::flush), which publishes these; then wait for [`Events`] or a timer. Whatever the
+/// backend does, no call panics, blocks or runs on without bound; a backend that lies makes it
+/// [`Phase::Broken`], silent for good.
 pub struct Netfront {
     pub(crate) tx: Sender,
     pub(crate) rx: Receiver,
@@ -31,7 +33,8 @@ pub struct Netfront {
     pub(crate) mtu: usize,
     pub(crate) features: Features,
     pub(crate) stats: Stats,
-    /// The last call to receive gave a frame, so there may be more, and no event will come for them.
+    /// The last call to receive gave a frame, so there may be more, and no event will come for
+    /// them.
     pub(crate) unread: bool,
 }
 
@@ -49,6 +52,7 @@ pub enum Phase {
 /// What the device shares with those who wait for it.
 pub(crate) struct Shared {
     pub(crate) phase: Cell<Phase>,
+    pub(crate) carrier: Cell<bool>,
     /// Work is left over for which no event will come.
     unfinished: Cell<bool>,
     tx: Port,
@@ -60,6 +64,7 @@ impl Shared {
     pub(crate) fn new(tx: Port, rx: Option<Port>) -> Self {
         Shared {
             phase: Cell::new(Phase::Running),
+            carrier: Cell::new(true),
             unfinished: Cell::new(false),
             tx,
             rx,
@@ -75,12 +80,14 @@ impl Shared {
     }
 }
 
-/// Says when the device wants its driver. Several may be had, but only the last one that waited is woken.
+/// Says when the device wants its driver. Several may be had, but only the last one that waited is
+/// woken.
 #[derive(Clone)]
 pub struct Events(Rc<Shared>);
 
 impl Events {
-    /// Ready if frames may have come, or room for frames to send. Never, once the device does not run.
+    /// Ready if frames may have come, or room for frames to send. Never, once the device does not
+    /// run.
     pub fn poll_wait(&self, cx: &mut Context<'_>) -> Poll<()> {
         if self.0.phase.get() != Phase::Running {
             return Poll::Pending;
@@ -127,6 +134,11 @@ impl Netfront {
         self.shared.phase.get()
     }
 
+    /// Whether the link is up, as far as the backend says.
+    pub fn carrier(&self) -> bool {
+        self.shared.carrier.get()
+    }
+
     /// What to wait for between rounds.
     pub fn events(&self) -> Events {
         Events(Rc::clone(&self.shared))
@@ -140,8 +152,8 @@ impl Netfront {
         stats
     }
 
-    /// Publishes the frames that were written since the last time, and posts the pages that were read: to be called
-    /// at the end of each round, for one event at most each way.
+    /// Publishes the frames that were written since the last time, and posts the pages that were
+    /// read: to be called at the end of each round, for one event at most each way.
     pub fn flush(&mut self) {
         if !self.runs() {
             return;
@@ -239,7 +251,8 @@ impl phy::Device for Netfront {
         let mut capabilities = DeviceCapabilities::default();
         capabilities.medium = Medium::Ethernet;
         capabilities.max_transmission_unit = self.mtu + ETHERNET;
-        // The driver sees to both directions: offloaded, or computed where the offload is not to be had.
+        // The driver sees to both directions: offloaded, or computed where the offload is not to be
+        // had.
         capabilities.checksum.tcp = Checksum::None;
         capabilities.checksum.udp = Checksum::None;
         capabilities.segmentation.tcpv4 = self
@@ -247,11 +260,8 @@ impl phy::Device for Netfront {
             .tso4
             .then(|| segmented(self.mtu, 20))
             .flatten();
-        capabilities.segmentation.tcpv6 = self
-            .features
-            .tso6
-            .then(|| segmented(self.mtu, 40))
-            .flatten();
+        // Not over IPv6, though the device could: smoltcp 0.14 drops such packets before they get
+        // here.
         capabilities
     }
 }

@@ -1,7 +1,7 @@
 //! What the two ends agree on: the backend's offer and the toolstack's settings in, our answer out.
 //!
-//! All of it is text that others wrote. What is absent or not a number counts as not offered; only a backend that
-//! cannot copy into our pages, or an address that is none, makes the device unusable.
+//! All of it is text that others wrote. What is absent or not a number counts as not offered; only
+//! a backend that cannot copy into our pages is of no use.
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -9,34 +9,6 @@ use core::fmt;
 
 use crate::checksum::ETHERNET;
 use crate::wire::{FRAME_MAX, PAGE};
-
-/// An interface's hardware address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Mac(pub [u8; 6]);
-
-impl Mac {
-    /// From the six hexadecimal octets that a toolstack writes. Group addresses and zero are none.
-    pub fn parse(text: &str) -> Option<Self> {
-        let mut octets = [0; 6];
-        let mut parts = text.trim().split(':');
-        for octet in &mut octets {
-            let part = parts.next().filter(|part| matches!(part.len(), 1 | 2))?;
-            if !part.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-                return None;
-            }
-            *octet = u8::from_str_radix(part, 16).ok()?;
-        }
-        let usable = parts.next().is_none() && octets[0] & 1 == 0 && octets != [0; 6];
-        usable.then_some(Mac(octets))
-    }
-}
-
-impl fmt::Display for Mac {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [a, b, c, d, e, g] = self.0;
-        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
-    }
-}
 
 /// What may be used of a backend's offer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,7 +54,8 @@ impl Features {
             return Err(NoRxCopy);
         }
         let sg = offered(sg);
-        // The one key that takes away; to compute a checksum is always right, so doubt counts as a no.
+        // The one key that takes away; to compute a checksum is always right, so doubt counts as a
+        // no.
         let csum4 = no_csum4.is_none_or(|value| number(value) == Some(0));
         let csum6 = offered(csum6);
         Ok(Features {
@@ -311,23 +284,6 @@ mod tests {
             assert_eq!(linux.mtu(setting), expected);
         }
         assert_eq!(qemu.mtu(Some("9000")), PAGE - ETHERNET, "one slot");
-    }
-
-    #[test]
-    fn macs() {
-        let mac = Mac::parse("00:16:3e:0A:b:ff\n").unwrap();
-        assert_eq!(mac.to_string(), "00:16:3e:0a:0b:ff");
-        for none in [
-            "",
-            "00:16:3e:00:00",
-            "00:16:3e:00:00:01:02",
-            "01:00:5e:00:00:01",
-            "0:0:0:0:0:0",
-            "00:16:3e:+1:00:01",
-            "00:16:3e:100:00:01",
-        ] {
-            assert_eq!(Mac::parse(none), None, "{none}");
-        }
     }
 
     #[test]

@@ -1,7 +1,8 @@
-//! The receive half: every slot of the ring stays posted, and what arrives is copied out of shared memory once.
+//! The receive half: every slot of the ring stays posted, and what arrives is copied out of shared
+//! memory once.
 //!
-//! A page belongs to a slot for good: responses come in the slots of their requests, and a slot that was read is posted
-//! again, so slot `n` of the ring and page `n` meet each time around.
+//! A page belongs to a slot for good: responses come in the slots of their requests, and a slot
+//! that was read is posted again, so slot `n` of the ring and page `n` meet each time around.
 
 use alloc::vec::Vec;
 
@@ -52,7 +53,8 @@ pub(crate) enum Received {
 }
 
 impl Receiver {
-    /// Posts all pages of `shares` on a ring that starts at `index`. `frame` is as long as a packet can be.
+    /// Posts all pages of `shares` on a ring that starts at `index`. `frame` is as long as a packet
+    /// can be.
     pub(crate) fn new(
         ring: Front<RxRing, Share>,
         index: u32,
@@ -78,7 +80,8 @@ impl Receiver {
         Ok(receiver)
     }
 
-    /// Takes in slots up to the end of a frame. Says also whether the backend wants an event for posted pages.
+    /// Takes in slots up to the end of a frame. Says also whether the backend wants an event for
+    /// posted pages.
     pub(crate) fn receive(&mut self, stats: &mut Stats) -> Result<(Received, bool), Lie> {
         let mut notify = false;
         for _ in 0..BUDGET {

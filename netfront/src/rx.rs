@@ -1,12 +1,13 @@
 //! Reception without its ring: copies of response slots in, pieces to copy and whole packets out.
 //!
-//! The backend's every number is checked here. The pages' contents are never looked at: the caller copies each piece
-//! once, and looks at the copy.
+//! The backend's every number is checked here. The pages' contents are never looked at: the caller
+//! copies each piece once, and looks at the copy.
 
 use crate::lie::Lie;
 use crate::wire::{Extra, ExtraKind, GsoType, PAGE, RX_SLOT, RxFlags, RxResponse, SLOTS_MAX};
 
-/// The most slots with data in a packet: Linux takes one more than the protocol's minimum, for headers on their own.
+/// The most slots with data in a packet: Linux takes one more than the protocol's minimum, for
+/// headers on their own.
 pub const DATA_SLOTS_MAX: usize = SLOTS_MAX + 1;
 
 /// The longest packet.
@@ -74,7 +75,8 @@ enum Expect {
 }
 
 impl Assembler {
-    /// Takes in a copy of the response in ring slot `slot`. After a [`Lie`], the ring is not to be read any more.
+    /// Takes in a copy of the response in ring slot `slot`. After a [`Lie`], the ring is not to be
+    /// read any more.
     pub fn slot(&mut self, slot: u16, bytes: &[u8; RX_SLOT]) -> Result<Step, Lie> {
         match self.expect {
             Expect::Extra => self.extra(Extra::decode(bytes)),

@@ -1,4 +1,5 @@
-//! The transmit half: frames written in place, in pages that the backend may read, and described in batches.
+//! The transmit half: frames written in place, in pages that the backend may read, and described in
+//! batches.
 //!
 //! No grant is made or ended here. Whether the longest frame would find room is asked beforehand
 //! ([`Sender::ready`]); completions may come as late as the backend likes.
@@ -30,12 +31,13 @@ pub(crate) struct Sender {
     unpublished: bool,
 }
 
-/// Pages that are left to answers to received frames, which are no longer than an MTU: a stack that has much to send
-/// still answers.
+/// Pages that are left to answers to received frames, which are no longer than an MTU: a stack that
+/// has much to send still answers.
 pub(crate) const RESERVE: usize = 8;
 
 impl Sender {
-    /// `scratch` is as long as the longest frame that the stack may send, `answer` the longest in one packet.
+    /// `scratch` is as long as the longest frame that the stack may send, `answer` the longest in
+    /// one packet.
     pub(crate) fn new(
         ring: Front<TxRing, Share>,
         chunks: Vec<Published>,
@@ -55,7 +57,8 @@ impl Sender {
         }
     }
 
-    /// Whether the longest frame, or answer, would find room now. If not, an event comes when it may.
+    /// Whether the longest frame, or answer, would find room now. If not, an event comes when it
+    /// may.
     pub(crate) fn ready(&mut self, answer: bool, stats: &mut Stats) -> Result<bool, Lie> {
         let pages = if answer {
             self.answer_pages
@@ -93,7 +96,8 @@ impl Sender {
         Ok(slots)
     }
 
-    /// Has `write` make a frame of `len` bytes, and describes it. It is not published before [`flush`](Self::flush).
+    /// Has `write` make a frame of `len` bytes, and describes it. It is not published before
+    /// [`flush`](Self::flush).
     pub(crate) fn send<R>(
         &mut self,
         len: usize,
@@ -134,7 +138,8 @@ impl Sender {
         pages <= self.frame_pages && self.missing(pages) == 0
     }
 
-    /// Copies the frame in the scratch buffer to whatever pages are free, of which there are enough.
+    /// Copies the frame in the scratch buffer to whatever pages are free, of which there are
+    /// enough.
     fn scatter(&mut self, len: usize) -> [usize; SCATTER] {
         let mut pages = [0; SCATTER];
         for (page, piece) in pages.iter_mut().zip(self.scratch[..len].chunks(PAGE_SIZE)) {

@@ -7,11 +7,12 @@ use core::time::Duration;
 
 use minios::ring::Broken;
 use minios::ring::request::Front;
+use minios::xenbus::Mac;
 use minios::{DomId, Domain, EventError, OutOfMemory, Share, ShareError};
 
 use crate::checksum::ETHERNET;
 use crate::device::{Netfront, Shared, segmented};
-use crate::features::{Features, Mac, Wiring};
+use crate::features::{Features, Wiring};
 use crate::receiver::{Receiver, SHARE, SHARES};
 use crate::rx::PACKET_MAX;
 use crate::sender::{RESERVE, Sender};
@@ -22,13 +23,12 @@ use crate::wire::{PAGE, RING_SIZE};
 /// What a device may use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// Pages to send from, in steps of 64: more do for more frames in flight. Twice 64 are the least with which
-    /// segmentation is left to the backend, 256 are the most that can be in flight. (As many as 256 more are for
-    /// reception.)
+    /// Pages to send from, 64, 128, 192 or 256: as many can be in flight. Another 256 are for
+    /// reception.
     pub tx_pages: usize,
     /// Whether to leave segmentation to the backend, if it can.
     pub tso: bool,
-    /// How long the backend may take for each step of connecting and closing.
+    /// How long the backend may take to make its offer, and again to connect.
     pub patience: Duration,
     /// Where the indices of both rings start. Tests begin near where they wrap.
     pub ring_index: u32,
@@ -97,7 +97,8 @@ impl From<Broken> for SetupError {
 }
 
 impl Netfront {
-    /// A device towards the backend in `peer`, and where that finds it: all but the talk on xenstore.
+    /// A device towards the backend in `peer`, and where that finds it: all but the talk on
+    /// xenstore.
     pub fn new(
         domain: &Domain,
         peer: DomId,

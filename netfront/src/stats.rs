@@ -1,6 +1,7 @@
 //! What the device counts.
 
-/// Counters since the device was connected, and levels at the moment. Cheap to keep: plain additions.
+/// Counters since the device was connected, and levels at the moment. Cheap to keep: plain
+/// additions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
     /// Frames handed to the stack.
@@ -43,6 +44,4 @@ pub struct Stats {
     pub rx_posted: u32,
     /// Times that a [`Lie`](crate::lie::Lie) broke the device: once at most.
     pub broken: u64,
-    /// Pages that were lost when the device was closed, since the backend still mapped them.
-    pub leaked: u64,
 }

@@ -1,7 +1,8 @@
-//! Transmission without its ring: which pages a frame takes, which slots describe it, and what the responses give back.
+//! Transmission without its ring: which pages a frame takes, which slots describe it, and what the
+//! responses give back.
 //!
-//! A page is in one slot at most, and its number is the slot's id. So the pool is all that must be remembered of what
-//! is in flight, and a response that names a page which is not is a [`Lie`].
+//! A page is in one slot at most, and its number is the slot's id. So the pool is all that must be
+//! remembered of what is in flight, and a response that names a page which is not is a [`Lie`].
 
 use alloc::vec::Vec;
 
@@ -24,7 +25,8 @@ pub fn slots(len: usize, meta: TxMeta) -> usize {
     len.div_ceil(PAGE) + usize::from(meta.gso.is_some())
 }
 
-/// Describes a frame of `len` bytes that lies in `pages` (number and grant of each), in the order of its slots.
+/// Describes a frame of `len` bytes that lies in `pages` (number and grant of each), in the order
+/// of its slots.
 ///
 /// The frame begins its first page and fills each but the last.
 pub fn pack(
@@ -85,7 +87,8 @@ pub enum Completion {
 }
 
 impl Pool {
-    /// A pool of so many chunks, all free. Page numbers are ids of 16 bits; 256 pages are a ring full.
+    /// A pool of so many chunks, all free. Page numbers are ids of 16 bits; 256 pages are a ring
+    /// full.
     pub fn new(chunks: usize) -> Self {
         let pages = chunks * CHUNK;
         Pool {
@@ -106,7 +109,8 @@ impl Pool {
         self.available
     }
 
-    /// Takes `len` pages in a row. Single pages come from the far end, so that they leave the long runs whole.
+    /// Takes `len` pages in a row. Single pages come from the far end, so that they leave the long
+    /// runs whole.
     pub fn take(&mut self, len: usize) -> Option<usize> {
         debug_assert!((1..=CHUNK).contains(&len));
         if len == 1 {
@@ -296,7 +300,9 @@ mod tests {
         }
 
         #[test]
-        fn no_page_is_lent_twice(sizes in proptest::collection::vec((1usize..=17, any::<u8>()), 1..200)) {
+        fn no_page_is_lent_twice(
+            sizes in proptest::collection::vec((1usize..=17, any::<u8>()), 1..200),
+        ) {
             let mut pool = Pool::new(2);
             let mut out = Vec::new();
             for (len, back) in sizes {

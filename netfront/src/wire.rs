@@ -1,15 +1,17 @@
-//! The records on the two rings, as bytes: both directions of each, so that both ends of the wire read one definition.
+//! The records on the two rings, as bytes: both directions of each, so that both ends of the wire
+//! read one definition.
 //!
-//! Layouts are those of Xen's [`public/io/netif.h`]. Decoding never fails: what a number means, and whether it may be
-//! believed, is for the reader of the record. The checksum bits are swapped between transmit and receive; hence two
-//! types of flags.
+//! Layouts are those of Xen's [`public/io/netif.h`]. Decoding never fails: what a number means, and
+//! whether it may be believed, is for the reader of the record. The checksum bits are swapped
+//! between transmit and receive; hence two types of flags.
 //!
 //! [`public/io/netif.h`]: https://xenbits.xen.org/gitweb/?p=xen.git;a=blob;f=xen/include/public/io/netif.h;hb=RELEASE-4.19.0
 
 use bitflags::bitflags;
 use minios::ring::request::Protocol;
 
-/// Entries of each ring: what fits a page, rounded down to a power of two. The same for transmit and receive.
+/// Entries of each ring: what fits a page, rounded down to a power of two. The same for transmit
+/// and receive.
 pub const RING_SIZE: u32 = 256;
 
 /// Bytes of a slot on the transmit ring.
@@ -260,7 +262,8 @@ pub enum GsoType {
     TcpV6 = 2,
 }
 
-/// More about a packet, in a slot of its own after the first piece's. It fills 8 octets, a receive slot.
+/// More about a packet, in a slot of its own after the first piece's. It fills 8 octets, a receive
+/// slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Extra {
     /// Another one follows.

@@ -30,7 +30,8 @@ fn told(deceit: Deceit) -> Phase {
     pair.back.deceive(deceit);
     assert_eq!(pair.back.fatal(), None, "{deceit:?}");
     pair.guest.dispatch();
-    // Whatever came before the lie is lost with the device, so nothing is expected of these but to return.
+    // Whatever came before the lie is lost with the device, so nothing is expected of these but to
+    // return.
     pair.receive_all();
     pair.front.flush();
     let phase = pair.front.phase();

@@ -8,7 +8,8 @@ use crate::wire::{
     TxResponse,
 };
 
-/// Something that a backend must not do. What concerns a ring needs a request on it that is not answered.
+/// Something that a backend must not do. What concerns a ring needs a request on it that is not
+/// answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Deceit {
     /// So many more transmit responses than there are.

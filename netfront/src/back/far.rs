@@ -18,8 +18,8 @@ pub(super) struct Far {
 }
 
 impl Back {
-    /// Whether what the network's side sends arrives with blank checksums and unsegmented, as from a dom0, or complete
-    /// and unchecked, as from a cable.
+    /// Whether what the network's side sends arrives with blank checksums and unsegmented, as from
+    /// a dom0, or complete and unchecked, as from a cable.
     pub fn send_offloaded(&mut self, offloads: bool) {
         self.far.offloads = offloads;
     }
@@ -87,8 +87,8 @@ impl phy::Device for Back {
         if self.far.offloads {
             capabilities.checksum.tcp = phy::Checksum::Rx;
             capabilities.checksum.udp = phy::Checksum::Rx;
-            capabilities.segmentation.tcpv4 = segmented(MTU, 20);
-            capabilities.segmentation.tcpv6 = segmented(MTU, 40);
+            let [v4, _] = self.manner.gso;
+            capabilities.segmentation.tcpv4 = segmented(MTU, 20).filter(|_| v4);
         }
         capabilities
     }

@@ -33,7 +33,8 @@ pub enum Checksum {
 pub enum Unfinished {
     /// There is nothing to checksum in it.
     NoTransport,
-    /// It is to be segmented, and is not TCP over the IP that it says, or its checksum is not blank.
+    /// It is to be segmented, and is not TCP over the IP that it says, or its checksum is not
+    /// blank.
     NotSegmentable,
     /// Its checksum field does not hold the pseudo-header's sum.
     WrongPseudoSum,

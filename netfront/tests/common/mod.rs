@@ -3,10 +3,11 @@
 #![allow(dead_code, unreachable_pub, missing_docs)]
 
 use minios::host::Hypervisor;
+use minios::xenbus::Mac;
 use minios::{DomId, Domain};
 use netfront::back::{Back, Manner};
 use netfront::checksum::{Located, locate, sum};
-use netfront::features::{Features, Mac, Wiring};
+use netfront::features::{Features, Wiring};
 use netfront::{Config, Netfront};
 use smoltcp::phy::{Device, PacketMeta, RxToken, TxToken};
 use smoltcp::time::Instant;
