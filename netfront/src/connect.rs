@@ -72,9 +72,9 @@ impl Netfront {
     /// Connects interface `id` (0 for `device/vif/0`).
     ///
     /// Cancelling it leaves the device half connected in xenstore; connecting again starts over.
-    /// Dropping the
-    /// [`Netfront`] takes its pages back from the backend, once that has been closed ([`Link::shutdown`]); those that
-    /// it maps even then are lost, and counted by [`Domain::leaked`].
+    /// Dropping the [`Netfront`] takes its pages back from the backend, once that has been closed
+    /// ([`Link::shutdown`]); those that it maps even then are lost, and counted by
+    /// [`Domain::leaked`].
     pub async fn connect(
         domain: &Domain,
         store: &Store,
