@@ -4,5 +4,11 @@
 
 pub mod console;
 pub mod grant;
+#[cfg(feature = "xen")]
+pub mod hypercall;
 pub mod ring;
+#[cfg(feature = "xen")]
+pub mod shared_info;
+#[cfg(feature = "xen")]
+pub mod start_info;
 pub mod xenstore;

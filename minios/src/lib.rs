@@ -38,6 +38,7 @@ pub mod event;
 pub mod exec;
 pub mod id;
 pub mod logger;
+mod mem;
 pub mod page;
 pub mod ring;
 pub mod share;

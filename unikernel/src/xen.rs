@@ -1,2 +1,11 @@
-//! mir-www on Xen.
-fn main() {}
+//! mir-www as a Xen guest.
+#![no_std]
+#![no_main]
+
+use minios::xen::Boot;
+
+minios::guest!(main);
+
+fn main(boot: Boot) -> ! {
+    panic!("{boot:?}");
+}

@@ -1,0 +1,209 @@
+//! From Xen's first instruction to the guest's `main`.
+
+use alloc::rc::Rc;
+use core::arch::global_asm;
+use core::fmt::Write;
+use core::ops::Range;
+use core::ptr::NonNull;
+
+use super::early::{self, Early};
+use super::shared_info::{SharedInfo, now_tsc};
+use super::{Inner, Platform, frames, grant, hypercall, paging, trap};
+use crate::abi::start_info::StartInfo;
+use crate::{Domain, Instant, PAGE_SIZE};
+
+// Entry: RSI points to start_info; Xen's boot stack is left for one with guards.
+// The notes are those of xen/include/public/elfnote.h. VIRT_BASE 0: virtual addresses are
+// pseudo-physical ones. No HYPERCALL_PAGE: see `hypercall`.
+global_asm!(
+    ".macro note type, value:vararg",
+    ".p2align 2",
+    ".long 4, 8, \\type",
+    ".asciz \"Xen\"",
+    ".quad \\value",
+    ".endm",
+    ".macro text_note type, text",
+    ".p2align 2",
+    ".long 4, 8829f - 8828f, \\type",
+    ".asciz \"Xen\"",
+    "8828: .asciz \"\\text\"",
+    "8829:",
+    ".p2align 2",
+    ".endm",
+    ".pushsection .note.Xen, \"a\", @note",
+    "text_note 6, \"mir-www\"",
+    "text_note 5, \"xen-3.0\"",
+    "text_note 8, \"generic\"",
+    "note 3, 0",
+    "note 1, _start",
+    "text_note 9, \"yes\"",
+    "text_note 10, \"!writable_page_tables|pae_pgdir_above_4gb\"",
+    ".popsection",
+    // Where `mir` writes address and length of the payload.
+    ".pushsection .note.mir-www, \"a\", @note",
+    ".p2align 2",
+    ".long 8, 16, 1",
+    ".asciz \"mir-www\"",
+    ".globl minios_payload",
+    "minios_payload: .long 0, 0, 0, 0",
+    ".popsection",
+    ".pushsection .text.start, \"ax\", @progbits",
+    ".globl _start",
+    "_start:",
+    "cld",
+    "lea rsp, [rip + __stack_top]",
+    "xor ebp, ebp",
+    "mov rdi, rsi",
+    "call {start}",
+    "ud2",
+    ".popsection",
+    start = sym start,
+);
+
+unsafe extern "C" {
+    static minios_payload: [u32; 4];
+    static __image_end: u8;
+}
+
+unsafe extern "Rust" {
+    safe fn minios_guest_main(boot: Boot) -> !;
+}
+
+// Prebuilt core's unwind tables name these two; nothing unwinds here, and nothing calls them.
+#[unsafe(no_mangle)]
+extern "C" fn rust_eh_personality() {}
+#[unsafe(no_mangle)]
+extern "C" fn _Unwind_Resume() -> ! {
+    panic!("unwinding")
+}
+
+/// What the guest's `main` is given.
+#[derive(Debug)]
+pub struct Boot {
+    /// The domain.
+    pub domain: Domain,
+    /// The command line: `extra=` of the domain's configuration, and what the toolstack adds.
+    pub command_line: &'static [u8],
+    /// What was linked behind the image, or nothing.
+    pub payload: &'static [u8],
+    /// Xen's version, as in "4.17.5".
+    pub xen_version: alloc::string::String,
+    /// Ends of the phases of the boot so far, since the first instruction.
+    pub phases: [(&'static str, Instant); 3],
+}
+
+extern "C" fn start(start_info: *const StartInfo) -> ! {
+    let tsc_start = now_tsc();
+    // SAFETY: Xen's ABI: RSI points to start_info, which nothing else touches after boot.
+    let start_info = unsafe { &*start_info };
+    if !start_info.magic.starts_with(b"xen-3.0-x86_64") {
+        fail(format_args!(
+            "start_info has a magic of its own: not a 64-bit PV domain?"
+        ));
+    }
+    if let Err(errno) = trap::install() {
+        fail(format_args!("Xen refused the trap table: {errno:?}"));
+    }
+    // SAFETY: machine frames that the toolstack put into start_info are of this machine.
+    let ring = |mfn: u64| unsafe { paging::mfn_to_pfn(mfn) } as usize * PAGE_SIZE;
+    let console = NonNull::new(ring(start_info.console_mfn) as *mut u8)
+        .filter(|_| start_info.console_mfn != 0)
+        .map(|at| (at, start_info.console_evtchn));
+    if let Some((at, port)) = console {
+        // SAFETY: the page is in the builder's mapping, and stays mapped.
+        unsafe { early::attach(at.as_ptr(), port) };
+    }
+    let Some(store) = NonNull::new(ring(start_info.store_mfn) as *mut u8) else {
+        fail(format_args!("there is no xenstore page"));
+    };
+
+    let payload = payload(start_info.nr_pages as usize * PAGE_SIZE);
+    // SAFETY: once, at boot.
+    let layout = match unsafe { paging::map_all(start_info, &payload) } {
+        Ok(layout) => layout,
+        Err(error) => fail(format_args!(
+            "the address space could not be made: {error:?}"
+        )),
+    };
+    trap::know_shared_info(layout.shared_info());
+    // SAFETY: `map_all` mapped it for ever.
+    let shared_info = unsafe { SharedInfo::new(layout.shared_info()) };
+    shared_info.mask_all();
+    let tsc_mapped = now_tsc();
+
+    for range in layout.free.clone() {
+        // SAFETY: mapped, and used by nothing.
+        unsafe { frames::add(range.start, range.end) };
+    }
+    let grants = match grant::Table::new(&layout) {
+        Ok(grants) => grants,
+        Err(errno) => fail(format_args!("Xen refused the grant table: {errno:?}")),
+    };
+    let started = shared_info.system_time_at(tsc_start);
+    let mut ports = alloc::vec::Vec::new();
+    ports.push(start_info.store_evtchn);
+    shared_info.unmask(start_info.store_evtchn);
+    if let Some((_, port)) = console {
+        ports.push(port);
+        shared_info.unmask(port);
+    }
+    let platform = Platform(Rc::new(Inner {
+        shared_info,
+        layout,
+        grants,
+        ports: ports.into(),
+        started: started.into(),
+        console,
+        store: (store, start_info.store_evtchn),
+    }));
+    let at = |tsc| Instant::from_nanos(shared_info.system_time_at(tsc).saturating_sub(started));
+    let phases = [
+        ("entry", Instant::from_nanos(0)),
+        ("address space", at(tsc_mapped)),
+        ("memory, grants", at(now_tsc())),
+    ];
+    let end = start_info.cmd_line.iter().position(|byte| *byte == 0);
+    minios_guest_main(Boot {
+        domain: Domain::new(platform),
+        command_line: &start_info.cmd_line[..end.unwrap_or(start_info.cmd_line.len())],
+        // SAFETY: `payload` checked that it lies in the image, which is mapped read-only.
+        payload: unsafe { core::slice::from_raw_parts(payload.start as *const u8, payload.len()) },
+        xen_version: xen_version(),
+        phases,
+    })
+}
+
+/// The payload's addresses as the image's note has them, if they can be true.
+fn payload(memory: usize) -> Range<usize> {
+    // SAFETY: the symbol stands in the assembly above; volatile, because what the compiler sees
+    // there are zeros.
+    let note = unsafe { (&raw const minios_payload).read_volatile() };
+    let word = |low: u32, high: u32| (u64::from(high) << 32 | u64::from(low)) as usize;
+    let (at, length) = (word(note[0], note[1]), word(note[2], note[3]));
+    let image_end = &raw const __image_end as usize;
+    if length == 0 {
+        return image_end..image_end;
+    }
+    match at.checked_add(length) {
+        Some(end) if at >= image_end && end <= memory && at.is_multiple_of(PAGE_SIZE) => at..end,
+        _ => fail(format_args!(
+            "the note says that the payload is at {at:#x}, {length} bytes"
+        )),
+    }
+}
+
+fn xen_version() -> alloc::string::String {
+    let (major, minor) = hypercall::xen_version();
+    let extra = hypercall::xen_extraversion();
+    let end = extra
+        .iter()
+        .position(|byte| *byte == 0)
+        .unwrap_or(extra.len());
+    let extra = core::str::from_utf8(&extra[..end]).unwrap_or("");
+    alloc::format!("{major}.{minor}{extra}")
+}
+
+fn fail(why: core::fmt::Arguments<'_>) -> ! {
+    let _ = writeln!(Early, "minios: {why}");
+    panic!("boot failed")
+}
