@@ -8,6 +8,7 @@
 //! All domains live in one thread. Their tasks are stepped by [`Hypervisor::run_until`] and its
 //! siblings, or one domain drives itself with [`Domain::block_on`].
 
+pub mod console;
 mod domain;
 mod map;
 mod platform;

@@ -22,7 +22,7 @@
 //! | [`xenstore`] | the tree in which domains meet: codec and client |
 //! | [`xenbus`] | how a device's front end and back end come together |
 //! | [`entropy`] | a seed, what it was made of, and a generator |
-//! | [`logger`] | log lines and which of them are printed |
+//! | [`console`], [`logger`] | what the operator sees: lines, and which of them |
 //! | [`ring`] | byte rings and request rings, both ends |
 //! | [`abi`] | Xen's layouts and numbers, each with its source |
 #![no_std]
@@ -32,6 +32,7 @@ extern crate alloc;
 extern crate std;
 
 pub mod abi;
+pub mod console;
 pub mod domain;
 pub mod entropy;
 pub mod event;
