@@ -21,6 +21,7 @@
 //! | [`exec`] | tasks: spawned at any time, run when woken |
 //! | [`xenstore`] | the tree in which domains meet: codec and client |
 //! | [`xenbus`] | how a device's front end and back end come together |
+//! | [`power`] | what the toolstack asks of the whole domain: stop, reboot |
 //! | [`entropy`] | a seed, what it was made of, and a generator |
 //! | [`console`], [`logger`] | what the operator sees: lines, and which of them |
 //! | [`ring`] | byte rings and request rings, both ends |
@@ -41,6 +42,7 @@ pub mod id;
 pub mod logger;
 mod mem;
 pub mod page;
+pub mod power;
 pub mod ring;
 pub mod share;
 pub mod shared;
