@@ -13,18 +13,28 @@ use crate::{media, parallel};
 
 pub use cache::Cache;
 
-/// Above this size Brotli's best quality takes longer than its savings are worth.
+/// Brotli's best quality saves a tenth against the next and takes ten times as long: for bodies up
+/// to this size, of sites whose texts have up to that size together.
 const BEST_UP_TO: usize = 1 << 20;
+const BEST_IN_SITES_UP_TO: usize = 16 << 20;
 
 /// Writes a site as a pack. The same site gives the same bytes, with a cache or without.
 pub fn pack(site: Rendered, cache: &Cache) -> Result<Vec<u8>, WriteError> {
     let mut writer = Writer::new();
-    let page = |item: Item| (item.path.clone(), compress(item, cache));
+    let texts = site
+        .items
+        .iter()
+        .filter(|item| media::compressible(item.media_type));
+    let effort = match texts.map(|item| item.body.len()).sum::<usize>() {
+        ..=BEST_IN_SITES_UP_TO => Effort::Best,
+        _ => Effort::Good,
+    };
+    let page = |item: Item| (item.path.clone(), compress(item, effort, cache));
     for (path, page) in parallel::map(site.items, page) {
         writer.page(&path, page)?;
     }
     if let Some(item) = site.not_found {
-        writer.not_found(compress(item, cache))?;
+        writer.not_found(compress(item, effort, cache))?;
     }
     for redirect in site.redirects {
         writer.redirect(&redirect.path, 301, &redirect.location)?;
@@ -32,12 +42,24 @@ pub fn pack(site: Rendered, cache: &Cache) -> Result<Vec<u8>, WriteError> {
     writer.finish(|content| Sha256::digest(content).into())
 }
 
-fn compress(item: Item, cache: &Cache) -> Page {
+/// How hard to try. It follows from the site alone, so the same site gives the same bytes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Effort {
+    Best,
+    Good,
+}
+
+fn compress(item: Item, effort: Effort, cache: &Cache) -> Page {
     let body = item.body;
     let (gzip, br) = if media::compressible(item.media_type) {
         (
             cache.get_or("gzip-9", &body, gzip),
-            cache.get_or("br-11", &body, brotli),
+            match effort {
+                Effort::Best if body.len() <= BEST_UP_TO => {
+                    cache.get_or("br-11", &body, |body| brotli(body, 11))
+                }
+                _ => cache.get_or("br-9", &body, |body| brotli(body, 9)),
+            },
         )
     } else {
         (None, None)
@@ -61,11 +83,12 @@ fn gzip(body: &[u8]) -> Option<Vec<u8>> {
     encoder.finish().ok()
 }
 
-fn brotli(body: &[u8]) -> Option<Vec<u8>> {
-    let quality = if body.len() <= BEST_UP_TO { 11 } else { 9 };
+fn brotli(body: &[u8], quality: i32) -> Option<Vec<u8>> {
+    // A window larger than the body only makes tables larger.
+    let window = usize::BITS - body.len().leading_zeros() + 1;
     let params = brotli::enc::BrotliEncoderParams {
         quality,
-        lgwin: 22,
+        lgwin: window.clamp(16, 22) as i32,
         size_hint: body.len(),
         ..Default::default()
     };
@@ -99,12 +122,13 @@ mod tests {
                 .read_to_end(&mut back)
                 .unwrap();
             assert_eq!(back, body);
-            back.clear();
-            let packed = brotli(&body).unwrap();
-            brotli::Decompressor::new(&*packed, 4096)
-                .read_to_end(&mut back)
-                .unwrap();
-            assert_eq!(back, body);
+            for quality in [9, 11] {
+                back.clear();
+                let packed = brotli(&body, quality).unwrap();
+                let mut reader = brotli::Decompressor::new(&*packed, 4096);
+                reader.read_to_end(&mut back).unwrap();
+                assert_eq!(back, body);
+            }
         }
     }
 
