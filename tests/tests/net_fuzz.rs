@@ -227,7 +227,7 @@ fn segments_of_a_hostile_peer_do_no_harm() {
                 (0, _) => 0x02,
                 (1..4, _) => 0x10,
                 (_, rare @ 0..8) => [0x11, 0x14, 0x04, 0x02, 0x12, 0x19, 0x11, 0x30][rare as usize],
-                (_, often) => 0x10 | (often & 1) as u8 * 8,
+                (_, often) => 0x10 | (((often & 1) as u8) << 3),
             };
             frame[16..18].copy_from_slice(&((40 + payload.len()) as u16).to_be_bytes());
             frame[34..36].copy_from_slice(&port.to_be_bytes());

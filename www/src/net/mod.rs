@@ -43,6 +43,9 @@ pub use self::conn::NetConn;
 pub use self::stats::{NetStats, Refusal};
 pub use smoltcp::time::{Duration, Instant};
 
+/// Bytes that a connection takes beside its socket and buffers, which it has while it is in use.
+pub const CONNECTION_RECORD: usize = table::slot_size::<entry::Entry>();
+
 use self::core::Core;
 use self::entry::Owner;
 use crate::seam::Stack;

@@ -72,6 +72,11 @@ struct List {
 
 const LISTS: usize = 2;
 
+/// Bytes that one value takes, with its place in the hash.
+pub(super) const fn slot_size<V>() -> usize {
+    size_of::<Slot<V>>() + size_of::<(Key, u32)>() + 1
+}
+
 pub(super) struct Table<V> {
     map: HashMap<Key, u32, Keyed>,
     slots: Vec<Slot<V>>,

@@ -128,6 +128,11 @@ impl Wire {
         self.receive.borrow_mut().frames.pop_front()
     }
 
+    /// Gives back a frame that [`take`](Self::take) gave, to be used again.
+    pub fn recycle(&self, frame: Vec<u8>) {
+        self.receive.borrow_mut().spare.push(frame);
+    }
+
     /// Looks at the frames on their way to this end.
     pub fn look(&self, see: &mut dyn FnMut(&[u8])) {
         for frame in &self.receive.borrow().frames {
