@@ -199,7 +199,7 @@ impl Link {
     /// ends with.
     pub async fn run(&self) -> Result<(), XenbusError> {
         let ended = self.watch().await;
-        self.retire();
+        self.shared.end(Phase::Closed);
         match ended {
             Ok(()) => {
                 log::warn!("netfront: {}: the backend closes the device", self.name());
@@ -253,14 +253,8 @@ impl Link {
     /// An error says that the backend, in the time that it had, did not let go of our pages, or
     /// that xenstore failed. Cancelling it leaves the device half closed; call it again.
     pub async fn shutdown(&self) -> Result<(), XenbusError> {
-        self.retire();
+        self.shared.end(Phase::Closed);
         self.frontend.close().await
-    }
-
-    fn retire(&self) {
-        if self.shared.phase.get() == Phase::Running {
-            self.shared.phase.set(Phase::Closed);
-        }
     }
 
     fn name(&self) -> String {

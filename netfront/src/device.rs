@@ -4,7 +4,7 @@ use alloc::rc::Rc;
 use core::cell::Cell;
 use core::fmt;
 use core::num::{NonZeroU16, NonZeroUsize};
-use core::task::{Context, Poll};
+use core::task::{Context, Poll, Waker};
 
 use minios::Port;
 use minios::xenbus::Mac;
@@ -51,10 +51,12 @@ pub enum Phase {
 
 /// What the device shares with those who wait for it.
 pub(crate) struct Shared {
-    pub(crate) phase: Cell<Phase>,
+    phase: Cell<Phase>,
     pub(crate) carrier: Cell<bool>,
-    /// Work is left over for which no event will come.
+    /// There is something to do for which no event will come.
     unfinished: Cell<bool>,
+    /// Who waits.
+    driver: Cell<Option<Waker>>,
     tx: Port,
     /// If it is not the same.
     rx: Option<Port>,
@@ -66,8 +68,20 @@ impl Shared {
             phase: Cell::new(Phase::Running),
             carrier: Cell::new(true),
             unfinished: Cell::new(false),
+            driver: Cell::new(None),
             tx,
             rx,
+        }
+    }
+
+    /// Ends the use of the device, and tells the driver, who may wait for room that will not come.
+    pub(crate) fn end(&self, phase: Phase) {
+        if self.phase.get() == Phase::Running {
+            self.phase.set(phase);
+            self.unfinished.set(true);
+            if let Some(driver) = self.driver.take() {
+                driver.wake();
+            }
         }
     }
 
@@ -86,21 +100,22 @@ impl Shared {
 pub struct Events(Rc<Shared>);
 
 impl Events {
-    /// Ready if frames may have come, or room for frames to send. Never, once the device does not
-    /// run.
+    /// Ready if frames may have come, or room for frames to send; and once more when the device has
+    /// ceased to run, then never again.
     pub fn poll_wait(&self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.0.phase.get() != Phase::Running {
-            return Poll::Pending;
+        let shared = &self.0;
+        let mut ready = shared.unfinished.take();
+        if shared.phase.get() == Phase::Running {
+            // All of them, so that all know whom to wake.
+            ready |= shared.tx.poll_event(cx).is_ready();
+            if let Some(rx) = &shared.rx {
+                ready |= rx.poll_event(cx).is_ready();
+            }
+            if !ready {
+                shared.driver.set(Some(cx.waker().clone()));
+            }
         }
-        let left_over = self.0.unfinished.take();
-        // Both, so that both know whom to wake.
-        let tx = self.0.tx.poll_event(cx).is_ready();
-        let rx = self
-            .0
-            .rx
-            .as_ref()
-            .is_some_and(|rx| rx.poll_event(cx).is_ready());
-        if left_over || tx || rx {
+        if ready {
             Poll::Ready(())
         } else {
             Poll::Pending
@@ -183,7 +198,7 @@ impl Netfront {
             self.mac
         );
         self.stats.broken += 1;
-        self.shared.phase.set(Phase::Broken(lie));
+        self.shared.end(Phase::Broken(lie));
     }
 
     fn kick_rx(&mut self) {
@@ -237,14 +252,14 @@ impl phy::Device for Netfront {
             }
         };
         let frame = self.rx.frame(len);
-        Some((
-            RxToken { frame },
-            TxToken::new(&mut self.tx, &mut self.stats),
-        ))
+        let tx = TxToken::new(&mut self.tx, &mut self.stats, true);
+        Some((RxToken { frame }, tx))
     }
 
     fn transmit(&mut self, _: Instant) -> Option<TxToken<'_>> {
-        (self.runs() && self.can_send(false)).then(|| TxToken::new(&mut self.tx, &mut self.stats))
+        let live = self.runs();
+        let room = !live || self.can_send(false);
+        room.then(|| TxToken::new(&mut self.tx, &mut self.stats, live))
     }
 
     fn capabilities(&self) -> DeviceCapabilities {
@@ -293,21 +308,26 @@ pub struct TxToken<'a> {
     tx: &'a mut Sender,
     stats: &'a mut Stats,
     segment: Option<NonZeroU16>,
+    live: bool,
 }
 
 impl<'a> TxToken<'a> {
-    fn new(tx: &'a mut Sender, stats: &'a mut Stats) -> Self {
+    fn new(tx: &'a mut Sender, stats: &'a mut Stats, live: bool) -> Self {
         TxToken {
             tx,
             stats,
             segment: None,
+            live,
         }
     }
 }
 
 impl phy::TxToken for TxToken<'_> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, f: F) -> R {
-        self.tx.send(len, self.segment, self.stats, f)
+        match self.live {
+            true => self.tx.send(len, self.segment, self.stats, f),
+            false => self.tx.discard(len, self.stats, f),
+        }
     }
 
     fn set_meta(&mut self, meta: PacketMeta) {

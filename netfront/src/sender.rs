@@ -107,9 +107,7 @@ impl Sender {
     ) -> R {
         let pages = len.div_ceil(PAGE_SIZE);
         if len == 0 || len > FRAME_MAX || !self.room(pages) {
-            stats.tx_dropped += 1;
-            self.scratch.resize(self.scratch.len().max(len), 0);
-            return write(&mut self.scratch[..len]);
+            return self.discard(len, stats, write);
         }
         stats.tx_frames += 1;
         stats.tx_bytes += len as u64;
@@ -132,6 +130,18 @@ impl Sender {
                 result
             }
         }
+    }
+
+    /// Has `write` make a frame that goes nowhere.
+    pub(crate) fn discard<R>(
+        &mut self,
+        len: usize,
+        stats: &mut Stats,
+        write: impl FnOnce(&mut [u8]) -> R,
+    ) -> R {
+        stats.tx_dropped += 1;
+        self.scratch.resize(self.scratch.len().max(len), 0);
+        write(&mut self.scratch[..len])
     }
 
     fn room(&self, pages: usize) -> bool {

@@ -30,7 +30,7 @@ pub struct Stats {
     pub tx_copied: u64,
     /// Slots that the backend refused.
     pub tx_errors: u64,
-    /// Frames that could not be sent: too long, or after the device broke.
+    /// Frames that went nowhere: too long, or written after the device broke or was closed.
     pub tx_dropped: u64,
     /// Times that the stack had to wait for completions.
     pub tx_stalls: u64,
