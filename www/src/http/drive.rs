@@ -129,7 +129,8 @@ impl<S: Store, T: Clock> Service<S, T> {
                     Poll::Ready(Ok(0)) => return Poll::Ready(Next::Refuse(&canned::BAD_REQUEST)),
                     Poll::Ready(Ok(n)) => {
                         // A head ends with a line: what ends none need not be read again.
-                        unseen = room.iter().take(n).any(|b| *b == b'\n') || n == room.len();
+                        let ends = |room: &[u8]| memchr::memchr(b'\n', room).is_some();
+                        unseen = idle || n >= room.len() || ends(&room[..n]);
                         input.received(n);
                     }
                     Poll::Ready(Err(ConnError::TimedOut)) => {

@@ -13,8 +13,9 @@ pub(super) fn to_path(head: &mut [u8], span: Span) -> Option<Span> {
         path = absolute_form(target)?;
         at += target.len() - path.len();
     }
-    let mut plain = true;
+    let (mut plain, mut dots) = (true, false);
     let mut end = path.len();
+    let mut last = b'/';
     for (i, byte) in path.iter().enumerate() {
         match byte {
             b'?' => {
@@ -24,8 +25,10 @@ pub(super) fn to_path(head: &mut [u8], span: Span) -> Option<Span> {
             // A fragment is not sent.
             b'#' => return None,
             b'%' => plain = false,
+            b'.' => dots |= last == b'/',
             _ => {}
         }
+        last = *byte;
     }
     if end == 0 {
         // `http://host` and `http://host?query` mean the root; the slash is found in the scheme's.
@@ -37,10 +40,9 @@ pub(super) fn to_path(head: &mut [u8], span: Span) -> Option<Span> {
     } else {
         decode(&mut head[at..at + end])?
     };
-    let path = &head[at..at + end];
-    // Almost no path has a segment that begins with a dot.
-    let climbs = memchr::memmem::find(path, b"/.").is_some()
-        && path.split(|b| *b == b'/').any(|s| s == b"." || s == b"..");
+    // Hardly any path has a segment that begins with a dot.
+    let climbs = |path: &[u8]| path.split(|b| *b == b'/').any(|s| s == b"." || s == b"..");
+    let climbs = (dots || !plain) && climbs(&head[at..at + end]);
     (!climbs).then(|| Span::new(at, end))
 }
 

@@ -27,7 +27,7 @@ pub(super) struct Head<'a> {
 impl Head<'_> {
     /// The head of a response that carries the body.
     pub(super) fn full(&self) -> Vec<u8> {
-        let mut out = status_line(self.status);
+        let mut out = status_line(self.status).to_vec();
         if !self.location.is_empty() {
             line(&mut out, "Location", self.location);
         }
@@ -52,7 +52,7 @@ impl Head<'_> {
 
     /// The head of a 304 (RFC 9110, 15.4.5).
     pub(super) fn not_modified(&self) -> Vec<u8> {
-        let mut out = status_line(304);
+        let mut out = status_line(304).to_vec();
         self.validators(&mut out);
         for (name, value) in self.extra {
             let kept = ["Cache-Control", "Content-Location", "Expires"];
@@ -73,19 +73,15 @@ impl Head<'_> {
     }
 }
 
-fn status_line(status: u16) -> Vec<u8> {
-    format!("HTTP/1.1 {status} {}\r\n", reason(status)).into_bytes()
-}
-
-/// The phrase of a status that a pack may have.
-pub(super) fn reason(status: u16) -> &'static str {
+/// The status line of a status that a pack may have.
+fn status_line(status: u16) -> &'static [u8] {
     match status {
-        200 => "OK",
-        301 => "Moved Permanently",
-        302 => "Found",
-        304 => "Not Modified",
-        308 => "Permanent Redirect",
-        _ => "Not Found",
+        200 => b"HTTP/1.1 200 OK\r\n",
+        301 => b"HTTP/1.1 301 Moved Permanently\r\n",
+        302 => b"HTTP/1.1 302 Found\r\n",
+        304 => b"HTTP/1.1 304 Not Modified\r\n",
+        308 => b"HTTP/1.1 308 Permanent Redirect\r\n",
+        _ => b"HTTP/1.1 404 Not Found\r\n",
     }
 }
 
@@ -139,6 +135,18 @@ pub(super) fn is_etag(bytes: &[u8]) -> bool {
     inner.iter().all(|b| *b > b' ' && *b != b'"' && *b != 0x7f)
 }
 
+/// Whether these are the decimal digits of `n`.
+fn is_decimal(digits: &[u8], mut n: usize) -> bool {
+    for (left, digit) in digits.iter().enumerate().rev() {
+        // No zeros in front, but for zero itself.
+        if *digit != b'0' + (n % 10) as u8 || (n == 0 && left + 1 < digits.len()) {
+            return false;
+        }
+        n /= 10;
+    }
+    n == 0 && !digits.is_empty()
+}
+
 /// What [`check`] holds a head against.
 pub(super) struct Expected<'a> {
     pub(super) status: u16,
@@ -153,7 +161,7 @@ pub(super) struct Expected<'a> {
 /// is the connection's.
 pub(super) fn check(head: &[u8], expected: &Expected<'_>) -> bool {
     let start = status_line(expected.status);
-    let Some(mut rest) = head.strip_prefix(&start[..]) else {
+    let Some(mut rest) = head.strip_prefix(start) else {
         return false;
     };
     let mut length = None;
@@ -204,7 +212,7 @@ pub(super) fn check(head: &[u8], expected: &Expected<'_>) -> bool {
     }
     let same_length = match (length, expected.length) {
         (None, None) => true,
-        (Some(text), Some(length)) => text == format!("{length}").as_bytes(),
+        (Some(text), Some(length)) => is_decimal(text, length),
         _ => false,
     };
     let wanted = expected.encoding.unwrap_or(Encoding::Identity).name();
@@ -212,4 +220,22 @@ pub(super) fn check(head: &[u8], expected: &Expected<'_>) -> bool {
         && etag == expected.etag
         && encoding == wanted.as_bytes()
         && location == expected.location
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn decimals() {
+        for n in [0, 1, 9, 10, 100, 12345, usize::MAX] {
+            assert!(is_decimal(format!("{n}").as_bytes(), n));
+            assert!(!is_decimal(format!("0{n}").as_bytes(), n));
+            assert!(!is_decimal(format!("{n}0").as_bytes(), n) || n == 0);
+            assert!(!is_decimal(format!("+{n}").as_bytes(), n));
+        }
+        assert!(!is_decimal(b"00", 0));
+        assert!(!is_decimal(b"", 0));
+        assert!(!is_decimal(b"12", 2));
+    }
 }
