@@ -28,6 +28,12 @@ const DROPPED: usize = 16 * 1024;
 /// How long accepting pauses when the system is out of descriptors or memory.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// Connections that may be gone before they are taken, one after the other.
+const GONE_IN_A_ROW: u32 = 1000;
+
+/// Time between two complaints about that.
+const COMPLAIN: Duration = Duration::from_secs(10);
+
 /// Tokens below this are not connections.
 const FIRST_CONN: usize = 16;
 
@@ -50,6 +56,7 @@ struct Accept {
     ready: Cell<bool>,
     paused_until: Cell<Option<Instant>>,
     starved: Cell<bool>,
+    silent_until: Cell<Option<Instant>>,
     waker: Cell<Option<Waker>>,
 }
 
@@ -161,8 +168,12 @@ impl Stack for Kernel {
                 Ok(Some(socket)) => return Poll::Ready(socket),
                 Ok(None) => accept.ready.set(false),
                 Err(error) => {
-                    log::warn!(target: "unix", "no connection can be taken: {error}");
-                    accept.paused_until.set(Some(self.0.now.get() + PAUSE));
+                    let now = self.0.now.get();
+                    if accept.silent_until.get().is_none_or(|until| until <= now) {
+                        log::warn!(target: "unix", "no connection can be taken: {error}");
+                        accept.silent_until.set(Some(now + COMPLAIN));
+                    }
+                    accept.paused_until.set(Some(now + PAUSE));
                     accept.starved.set(true);
                 }
             }
@@ -176,7 +187,7 @@ impl Kernel {
     /// The next connection, if there is one. Fails if it would for any.
     fn accept(&self) -> std::io::Result<Option<Socket>> {
         for listener in self.0.listeners.borrow().iter() {
-            loop {
+            for attempts in 1.. {
                 match listener.accept() {
                     Ok((stream, peer)) => return self.socket(stream, peer).map(Some),
                     Err(error) if error.kind() == ErrorKind::WouldBlock => break,
@@ -184,8 +195,10 @@ impl Kernel {
                         Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => {
                             return Err(error);
                         }
-                        // The connection was gone before it was taken, in one of many ways.
-                        _ => continue,
+                        // The connection was gone before it was taken, in one of many ways. What
+                        // does not end is something else.
+                        _ if attempts < GONE_IN_A_ROW => {}
+                        _ => return Err(error),
                     },
                 }
             }

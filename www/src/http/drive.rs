@@ -16,7 +16,7 @@ use crate::store::{Answer, Lookup, Store, StoreError};
 
 /// Answers one after the other, and bytes of one, before others get their turn.
 const ANSWERS_A_TURN: u32 = 64;
-const BYTES_A_TURN: usize = 256 * 1024;
+pub(super) const BYTES_A_TURN: usize = 256 * 1024;
 
 /// How a conversation ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -305,20 +305,22 @@ impl<S: Store, T: Clock> Service<S, T> {
                 .write(conn, &mut [answer.head(), tail.bytes(), b""])
                 .await;
         }
+        let mut turn = 0;
         // The head is promised by now; what fails from here on can only break off.
         let chunk = self
             .timed(conn, answer.chunk())
             .await
             .map_err(|_| ConnError::Reset)?;
         let first = chunk.as_ref().map_or(&b""[..], AsRef::as_ref);
-        self.write(conn, &mut [answer.head(), tail.bytes(), first])
-            .await?;
+        let parts = &mut [answer.head(), tail.bytes(), first];
+        self.write_in_turns(conn, parts, &mut turn).await?;
         while let Some(chunk) = self
             .timed(conn, answer.chunk())
             .await
             .map_err(|_| ConnError::Reset)?
         {
-            self.write(conn, &mut [chunk.as_ref(), b"", b""]).await?;
+            self.write_in_turns(conn, &mut [chunk.as_ref(), b"", b""], &mut turn)
+                .await?;
         }
         Ok(())
     }
@@ -327,33 +329,47 @@ impl<S: Store, T: Clock> Service<S, T> {
         self.tails.get(self.clock.unix_time(), persist)
     }
 
-    /// Writes all parts. The deadline is that of progress, once it takes waiting.
     async fn write<C: Conn>(&self, conn: &mut C, parts: &mut [&[u8]; 3]) -> Result<(), ConnError> {
+        self.write_in_turns(conn, parts, &mut 0).await
+    }
+
+    /// Writes all parts. The deadline is that of progress, once it takes more than one turn. `turn`
+    /// counts the bytes of this one.
+    async fn write_in_turns<C: Conn>(
+        &self,
+        conn: &mut C,
+        parts: &mut [&[u8]; 3],
+        turn: &mut usize,
+    ) -> Result<(), ConnError> {
         let mut progress = true;
         poll_fn(|cx| {
-            let mut turn = 0;
             loop {
                 if parts.iter().all(|p| p.is_empty()) {
                     return Poll::Ready(Ok(()));
                 }
-                if turn >= BYTES_A_TURN {
-                    cx.waker().wake_by_ref();
-                    return Poll::Pending;
-                }
                 // A kernel's socket takes megabytes at once, which takes long.
                 let [head, tail, body] = *parts;
                 let body = &body[..body.len().min(BYTES_A_TURN)];
-                match conn.poll_write(cx, &[head, tail, body]) {
+                let passed = *turn >= BYTES_A_TURN;
+                let polled = match passed {
+                    true => Poll::Pending,
+                    false => conn.poll_write(cx, &[head, tail, body]),
+                };
+                match polled {
                     // A connection that takes nothing would keep us here for ever.
                     Poll::Ready(Ok(0)) => return Poll::Ready(Err(ConnError::Reset)),
                     Poll::Ready(Ok(n)) => {
                         self.stats.bytes.add(n as u64);
                         advance(parts, n);
-                        turn += n;
+                        *turn = turn.saturating_add(n);
                         progress = true;
                     }
                     Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                     Poll::Pending => {
+                        *turn = 0;
+                        if passed {
+                            cx.waker().wake_by_ref();
+                        }
                         if core::mem::take(&mut progress) {
                             conn.set_deadline(Some(self.limits.write_time));
                         }

@@ -280,6 +280,23 @@ fn the_body_waits_for_room() {
     assert!(!talk.over());
 }
 
+/// A client that reads as fast as it gets may take longer than a head may.
+#[test]
+fn a_fast_reader_has_time_too() {
+    let mut talk = Talk::new(&service());
+    talk.client.send(b"GET /huge HTTP/1.1\r\nHost: a\r\n\r\n");
+    talk.turn();
+    let mut turns = 1;
+    while !talk.client.received().ends_with("zz") || talk.client.received().len() < 2_000_000 {
+        talk.client.later(Limits::default().head_time);
+        talk.turn();
+        turns += 1;
+        assert!(turns < 100 && !talk.over());
+    }
+    // In pieces, between which others have their turn.
+    assert!(turns >= 2_000_000 / super::drive::BYTES_A_TURN);
+}
+
 #[test]
 fn a_client_that_does_not_read_is_cut_off() {
     let mut talk = Talk::new(&service());

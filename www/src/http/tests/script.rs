@@ -7,7 +7,7 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::task::Wake;
 use alloc::vec::Vec;
-use core::cell::{OnceCell, RefCell};
+use core::cell::RefCell;
 use core::future::Future;
 use core::net::SocketAddr;
 use core::pin::Pin;
@@ -34,9 +34,8 @@ impl Clock for Now {
 pub(super) type Site = Rc<Service<Pack<'static>, Now>>;
 
 pub(super) fn site(limits: Limits) -> Site {
-    std::thread_local!(static PACK: OnceCell<&'static [u8]> = const { OnceCell::new() });
-    let bytes = PACK.with(|pack| *pack.get_or_init(|| written().leak()));
-    let pack = Pack::load(bytes).unwrap();
+    static PACK: std::sync::OnceLock<Pack<'static>> = std::sync::OnceLock::new();
+    let pack = *PACK.get_or_init(|| Pack::load(written().leak()).unwrap());
     Rc::new(Service::new(
         pack,
         Now(NOW),
@@ -60,6 +59,9 @@ fn written() -> Vec<u8> {
     };
     writer.page("/", index).unwrap();
     writer.page("/a b", page("text/plain", b"space")).unwrap();
+    writer
+        .page("/huge", page("text/plain", &[b'z'; 2_000_000]))
+        .unwrap();
     writer
         .page("/large", page("text/plain", &[b'y'; 100_000]))
         .unwrap();
@@ -133,6 +135,11 @@ impl Client {
 
     pub(super) fn reset(&self) {
         self.with(|w| w.reset = true);
+    }
+
+    /// Lets time pass, and tells nobody.
+    pub(super) fn later(&self, time: Duration) {
+        self.0.borrow_mut().now += time;
     }
 
     pub(super) fn received(&self) -> String {
@@ -268,6 +275,20 @@ impl Task {
         self.flag.0.load(Ordering::Relaxed)
     }
 
+    /// Polls once.
+    fn turn(&mut self) {
+        self.flag.0.store(false, Ordering::Relaxed);
+        let waker = self.flag.clone().into();
+        if let Some(future) = &mut self.future
+            && future
+                .as_mut()
+                .poll(&mut Context::from_waker(&waker))
+                .is_ready()
+        {
+            self.future = None;
+        }
+    }
+
     pub(super) fn run(&mut self) {
         let waker = self.flag.clone().into();
         while self.flag.0.swap(false, Ordering::Relaxed) {
@@ -311,6 +332,11 @@ impl Talk {
     /// Runs until it waits, or is over.
     pub(super) fn run(&mut self) {
         self.task.run();
+    }
+
+    /// Runs for one turn.
+    pub(super) fn turn(&mut self) {
+        self.task.turn();
     }
 
     /// Lets time pass.
