@@ -84,3 +84,63 @@ proptest! {
         let _ = render(site.path());
     }
 }
+
+/// Nothing that nests takes more stack than there is: it is refused, or rendered.
+#[test]
+fn nesting() {
+    let deep = |open: &str, close: &str| open.repeat(50_000) + &close.repeat(50_000);
+    let yaml = format!("---\na: {}\n---\n", deep("[", "]"));
+    let toml = format!("+++\na = {}\n+++\n", deep("[", "]"));
+    let site = folder(&[
+        ("content/a.md", yaml.as_bytes()),
+        ("content/b.md", toml.as_bytes()),
+        (
+            "templates/c.html",
+            deep("{% if x %}", "{% endif %}").as_bytes(),
+        ),
+        (
+            "templates/d.html",
+            format!("{{{{ {} }}}}", deep("(", ")")).as_bytes(),
+        ),
+    ]);
+    let problems = render(site.path()).unwrap_err();
+    let files: Vec<_> = problems
+        .iter()
+        .filter_map(|problem| problem.split(':').next())
+        .collect();
+    assert_eq!(
+        files,
+        [
+            "content/a.md",
+            "content/b.md",
+            "templates/c.html",
+            "templates/d.html"
+        ]
+    );
+
+    let site = folder(&[
+        ("content/a.md", b"text"),
+        ("templates/page.html", b"\n{% include 'page.html' %}"),
+    ]);
+    let problems = render(site.path()).unwrap_err();
+    assert_eq!(
+        problems,
+        ["templates/page.html:2: invalid operation: recursion limit exceeded"]
+    );
+
+    let texts: Vec<_> = [
+        ">", "[", "*a ", "- ", "`", "![[", "<a ", "_*", "[^1]", "|", "&",
+    ]
+    .iter()
+    .enumerate()
+    .map(|(at, piece)| (format!("content/{at}.md"), piece.repeat(50_000)))
+    .collect();
+    let files: Vec<_> = texts
+        .iter()
+        .map(|(name, text)| (name.as_str(), text.as_bytes()))
+        .collect();
+    assert_eq!(
+        render(folder(&files).path()).unwrap().items.len(),
+        texts.len() + 2
+    );
+}
