@@ -4,8 +4,10 @@ use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::cell::Cell;
 use core::fmt;
-use core::future::Future;
+use core::future::{Future, poll_fn};
+use core::task::{Poll, Waker};
 
 use minios::exec::{Either, race};
 use minios::xenbus::{Frontend, Mac, Step, XenbusError, XenbusState};
@@ -66,6 +68,7 @@ pub struct Link {
     frontend: Frontend,
     shared: Rc<Shared>,
     carrier: Option<Watch>,
+    end: Ending,
 }
 
 impl Netfront {
@@ -131,6 +134,7 @@ impl Netfront {
             frontend,
             shared: Rc::clone(&device.shared),
             carrier,
+            end: Ending::default(),
         };
         Ok((device, link))
     }
@@ -192,21 +196,23 @@ async fn read_mac(frontend: &Frontend) -> Result<Mac, XenbusError> {
 }
 
 impl Link {
-    /// Watches the backend until it gives the device up or goes away; then closes it on our side,
-    /// too. To be run as a task. Cancelling it stops the watching.
+    /// Watches the backend until it gives the device up or goes away, and then closes it on our
+    /// side, too; or until [`shutdown`](Self::shutdown) is called. To be run as a task. Cancelling
+    /// it stops the watching.
     ///
     /// An error is one of closing, or of xenstore; the device is [`Phase::Closed`] whatever this
     /// ends with.
     pub async fn run(&self) -> Result<(), XenbusError> {
-        let ended = self.watch().await;
-        self.shared.end(Phase::Closed);
-        match ended {
-            Ok(()) => {
+        // The first of the two first: only one task at a time may wait for the backend.
+        match race(self.end.changes_from(End::Open), self.watch()).await {
+            Either::Left(()) => Ok(()),
+            Either::Right(Ok(())) => {
                 log::warn!("netfront: {}: the backend closes the device", self.name());
-                self.frontend.close().await
+                self.shutdown().await
             }
-            Err(error) => {
+            Either::Right(Err(error)) => {
                 log::error!("netfront: {}: {error}", self.name());
+                self.shared.end(Phase::Closed);
                 Err(error)
             }
         }
@@ -238,27 +244,77 @@ impl Link {
         let carrier = lenient(self.frontend.read_backend("carrier").await)?;
         let up = carrier.as_deref().map(str::trim) != Some("0");
         if self.shared.carrier.replace(up) != up {
-            log::info!(
-                "netfront: {}: carrier {}",
-                self.name(),
-                if up { "on" } else { "off" }
-            );
+            let state = if up { "on" } else { "off" };
+            log::info!("netfront: {}: carrier {state}", self.name());
         }
         Ok(())
     }
 
-    /// Closes the device in good order. It must not be used any more; nobody is woken for it any
-    /// more.
+    /// Closes the device in good order, once: whoever else calls this meanwhile waits, and has
+    /// nothing left to do. The device is of no more use, and its driver is told.
     ///
-    /// An error says that the backend, in the time that it had, did not let go of our pages, or
-    /// that xenstore failed. Cancelling it leaves the device half closed; call it again.
+    /// An error says that the backend, in the time that it had, did not let go of our pages, or that
+    /// xenstore failed. Cancelling it leaves the device half closed; call it again.
     pub async fn shutdown(&self) -> Result<(), XenbusError> {
         self.shared.end(Phase::Closed);
-        self.frontend.close().await
+        self.end.changes_from(End::Closing).await;
+        if self.end.state.get() == End::Closed {
+            return Ok(());
+        }
+        self.end.to(End::Closing);
+        let unless_done = Reopen(&self.end);
+        let result = self.frontend.close().await;
+        core::mem::forget(unless_done);
+        self.end.to(End::Closed);
+        result
     }
 
     fn name(&self) -> String {
         format!("{}/{}", self.frontend.class(), self.frontend.id())
+    }
+}
+
+/// How far closing has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum End {
+    #[default]
+    Open,
+    /// A task is at it.
+    Closing,
+    Closed,
+}
+
+#[derive(Default)]
+struct Ending {
+    state: Cell<End>,
+    waiter: Cell<Option<Waker>>,
+}
+
+impl Ending {
+    fn to(&self, state: End) {
+        self.state.set(state);
+        if let Some(waiter) = self.waiter.take() {
+            waiter.wake();
+        }
+    }
+
+    fn changes_from(&self, state: End) -> impl Future<Output = ()> {
+        poll_fn(move |cx| {
+            if self.state.get() != state {
+                return Poll::Ready(());
+            }
+            self.waiter.set(Some(cx.waker().clone()));
+            Poll::Pending
+        })
+    }
+}
+
+/// Closing was cancelled: somebody else may begin it again.
+struct Reopen<'a>(&'a Ending);
+
+impl Drop for Reopen<'_> {
+    fn drop(&mut self) {
+        self.0.to(End::Open);
     }
 }
 

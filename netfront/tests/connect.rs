@@ -138,8 +138,15 @@ fn linux_and_qemu_connect_and_close() {
         assert_eq!(front.features().split, split);
         assert_eq!(backend.read("event-channel").is_none(), split);
 
-        let closing = Rc::clone(&link);
-        let closed = Rig::start(&rig.guest, async move { closing.shutdown().await });
+        // While another task watches the backend, as in the guest; and as two may want to at once.
+        let watched = rig.watch(&link);
+        rig.settle();
+        let closed: Vec<_> = (0..2)
+            .map(|_| {
+                let closing = Rc::clone(&link);
+                Rig::start(&rig.guest, async move { closing.shutdown().await })
+            })
+            .collect();
         let letting_go = Rc::clone(&backend);
         let let_go = Rig::start(&rig.host, async move {
             letting_go.frontend_reaches(XenbusState::Closing).await;
@@ -148,8 +155,11 @@ fn linux_and_qemu_connect_and_close() {
             drop(back);
             letting_go.set_state(XenbusState::Closed);
         });
-        rig.run_for(Duration::from_secs(2));
-        assert_eq!(closed.take(), Some(Ok(())));
+        rig.run_for(Duration::from_millis(1));
+        for closed in closed {
+            assert_eq!(closed.take(), Some(Ok(())));
+        }
+        assert_eq!(watched.take(), Some(Ok(())));
         assert!(let_go.take().is_some());
         assert_eq!(front.phase(), Phase::Closed);
         assert!(front.receive(common::NOW).is_none());
@@ -362,7 +372,13 @@ fn a_backend_that_will_not_let_go_costs_its_pages() {
     back.poll();
     assert_eq!(back.held(), 1);
     let closing = Rc::clone(&link);
-    let closed = Rig::start(&rig.guest, async move { closing.shutdown().await });
+    let domain = rig.guest.0.clone();
+    let closed = Rig::start(&rig.guest, async move {
+        // Cancelled half way, and called again.
+        let soon = domain.now() + Duration::from_millis(500);
+        assert!(domain.timeout(soon, closing.shutdown()).await.is_err());
+        closing.shutdown().await
+    });
     rig.run_for(Duration::from_secs(5));
     assert_eq!(closed.take(), Some(Err(XenbusError::TimedOut)));
     drop(front);
