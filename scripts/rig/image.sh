@@ -68,11 +68,14 @@ take_libraries() {
     done
 }
 
-# kmod's own programs, run on the host with the libraries of the tree.
-depmod_tree() {
-    "$TREE/usr/lib64/ld-linux-x86-64.so.2" --argv0 depmod \
-        --library-path "$TREE/usr/lib/x86_64-linux-gnu" "$TREE/usr/bin/kmod" -b "$1" "$KERNEL"
+# tree_program NAME PROGRAM... runs a program of the tree on the host, under that name
+# and with the libraries of the tree.
+tree_program() {
+    "$TREE/usr/lib64/ld-linux-x86-64.so.2" --argv0 "$1" \
+        --library-path "$TREE/usr/lib/x86_64-linux-gnu" "${@:2}"
 }
+
+depmod_tree() { tree_program depmod "$TREE/usr/bin/kmod" -b "$1" "$KERNEL"; }
 
 take_modules() {
     local modules=usr/lib/modules/$KERNEL kind name path
@@ -101,7 +104,7 @@ link_programs() {
     for tool in "$ROOT"/usr/lib/xen-4.17/bin/*; do
         ln -s "../lib/xen-4.17/bin/${tool##*/}" "$ROOT/usr/sbin/${tool##*/}"
     done
-    "$TREE/usr/bin/busybox" --list | while read -r applet; do
+    tree_program busybox "$TREE/usr/bin/busybox" --list | while read -r applet; do
         [ -e "$ROOT/usr/bin/$applet" ] || [ -e "$ROOT/usr/sbin/$applet" ] ||
             ln -s busybox "$ROOT/usr/bin/$applet"
     done

@@ -3,8 +3,12 @@
 bad() { echo "bad: guest: $*"; }
 
 root=/tmp/guest
-mkdir -p $root/bin $root/proc $root/sys $root/dev $root/www
+mkdir -p $root/bin $root/lib64 $root/lib $root/proc $root/sys $root/dev $root/www
 cp /bin/busybox $root/bin/
+cp -L /lib64/ld-linux-x86-64.so.2 $root/lib64/
+LD_TRACE_LOADED_OBJECTS=1 /bin/busybox | sed -n 's/.* => \([^ ]*\) .*/\1/p' | while read -r library; do
+    cp -L "$library" $root/lib/
+done
 cp "$(modinfo -n xen-netfront)" $root/netfront.ko
 echo from-guest >$root/www/index.html
 cat >$root/init <<'INIT'
@@ -33,10 +37,10 @@ vif = ["bridge=xenbr0,mac=00:16:3e:00:00:10"]
 extra = "console=hvc0 quiet cryptomgr.notests"
 XL
 xl create /root/guest.xl || bad 'xl create'
-wait-for 60 ping -c 1 -W 1 10.0.0.2 || bad 'no ping'
-wait-for 20 curl -s -m 2 http://10.0.0.2/ || bad 'no HTTP'
-[ "$(curl -s -m 5 http://10.0.0.2/)" = from-guest ] || bad 'wrong page'
-ping -6 -c 1 -W 5 fe80::216:3eff:fe00:10%xenbr0 >/dev/null || bad 'no IPv6'
+wait-for 200 ping -c 1 -W 1 10.0.0.2 || bad 'no ping'
+wait-for 60 curl -s -m 5 http://10.0.0.2/ || bad 'no HTTP'
+[ "$(curl -s -m 20 http://10.0.0.2/)" = from-guest ] || bad 'wrong page'
+ping -6 -c 1 -W 20 fe80::216:3eff:fe00:10%xenbr0 >/dev/null || bad 'no IPv6'
 ethtool -k vif1.0 >/dev/null || bad 'no vif1.0'
 guest-log linux | grep -q guest-is-ready || bad 'guest-log lacks its output'
 xl destroy linux
