@@ -5,7 +5,7 @@
 # The image is rebuilt when the packages or anything that shapes it changed.
 image_stamp() {
     {
-        cat "$CACHE/packages.lock" "$RIG/contents.txt" "$RIG/image.sh"
+        cat "$LOCK" "$RIG/contents.txt" "$RIG/image.sh"
         cd "$RIG/dom0" && find . -type f -print0 | sort -z | xargs -0 sha256sum
     } | sha256sum | cut -c1-16
 }
@@ -155,22 +155,24 @@ build_image() {
     find "$CACHE/images" -mindepth 1 -maxdepth 1 -not -name "$stamp" -mtime +1 -exec rm -rf {} +
 }
 
-# Fills the cache as far as needed; prints nothing and reaches for no network when
-# it is full. The caller holds the cache's lock. Sets IMAGE.
+# Fills the cache as far as needed, silently and without the network when it is full;
+# with "update" from the newest packages. The caller holds the cache's lock. Sets IMAGE.
 prepare_image() {
-    if locked && IMAGE=$CACHE/images/$(image_stamp) && [ -d "$IMAGE" ]; then
+    LOCK=$(lock_file)
+    if [ "${1:-}" != update ] && [ -s "$LOCK" ] && IMAGE=$CACHE/images/$(image_stamp) && [ -d "$IMAGE" ]; then
         touch "$IMAGE" 2>/dev/null || true
         return 0
     fi
     need_fill_tools
     apt_options
-    locked || lock_packages
+    if [ "${1:-}" = update ] || [ ! -s "$LOCK" ]; then lock_packages; fi
     download_packages || {
         say 'the package server may have newer versions by now; reading its lists again'
         lock_packages
         download_packages || die 'cannot download the packages'
     }
-    unpack_packages
     IMAGE=$CACHE/images/$(image_stamp)
+    [ ! -d "$IMAGE" ] || return 0
+    unpack_packages
     build_image "${IMAGE##*/}"
 }

@@ -56,7 +56,10 @@ resolve_packages() {
             }'
 }
 
-# Writes packages.lock: a line "FILE SHA256 PACKAGE" for each package.
+# Each packages.txt has a lock of its own, so that versions of the project can share a
+# cache: a line "FILE SHA256 PACKAGE" for each package.
+lock_file() { printf '%s/packages-%s.lock\n' "$CACHE" "$(sha256sum <"$RIG/packages.txt" | cut -c1-12)"; }
+
 lock_packages() {
     local kernel
     say "reading Debian's package lists"
@@ -72,28 +75,22 @@ lock_packages() {
     mapfile -t names < <(resolve_packages "$kernel")
     apt-get "${APT[@]}" download --print-uris "${names[@]}" |
         sed -n "s/^'[^']*\/\([^'\/]*\)' \([^ ]*\) [0-9]* SHA256:\([0-9a-f]*\)\$/\2 \3/p" |
-        awk '{ name = $1; sub(/_.*/, "", name); print $1, $2, name }' | sort >"$CACHE/packages.lock.new"
-    [ "$(wc -l <"$CACHE/packages.lock.new")" -eq "${#names[@]}" ] ||
-        die "apt-get names $(wc -l <"$CACHE/packages.lock.new") files for ${#names[@]} packages"
-    sha256sum <"$RIG/packages.txt" | cut -d' ' -f1 >"$CACHE/packages.lock.for"
-    mv "$CACHE/packages.lock.new" "$CACHE/packages.lock"
-}
-
-locked() {
-    [ -s "$CACHE/packages.lock" ] &&
-        [ "$(cat "$CACHE/packages.lock.for" 2>/dev/null)" = "$(sha256sum <"$RIG/packages.txt" | cut -d' ' -f1)" ]
+        awk '{ name = $1; sub(/_.*/, "", name); print $1, $2, name }' | sort >"$LOCK.new"
+    [ "$(wc -l <"$LOCK.new")" -eq "${#names[@]}" ] ||
+        die "apt-get names $(wc -l <"$LOCK.new") files for ${#names[@]} packages"
+    mv "$LOCK.new" "$LOCK"
 }
 
 deb_is_whole() { [ -f "$CACHE/debs/$1" ] && [ "$(sha256sum <"$CACHE/debs/$1")" = "$2  -" ]; }
 
-# Downloads the packages of packages.lock that are not in the cache yet.
+# Downloads the packages of the lock that are not in the cache yet.
 download_packages() {
     local file sum name
     local -a wanted=()
     mkdir -p "$CACHE/debs"
     while read -r file sum name; do
         deb_is_whole "$file" "$sum" || wanted+=("$name")
-    done <"$CACHE/packages.lock"
+    done <"$LOCK"
     [ ${#wanted[@]} -gt 0 ] || return 0
     say "downloading ${#wanted[@]} packages"
     (
@@ -107,25 +104,25 @@ download_packages() {
     ) || return 1
     while read -r file sum name; do
         deb_is_whole "$file" "$sum" || { say "$file is not what the package lists promise"; return 1; }
-    done <"$CACHE/packages.lock"
+    done <"$LOCK"
 }
 
 # Unpacks the packages into $CACHE/tree, with /bin, /sbin and /lib under /usr.
 # Kernel modules for hardware that QEMU does not have here are left out.
 unpack_packages() {
     local tree=$CACHE/tree stamp file _
-    stamp=$(sha256sum <"$CACHE/packages.lock")
+    stamp=$(sha256sum <"$LOCK")
     [ "$(cat "$tree.stamp" 2>/dev/null)" != "$stamp" ] || return 0
     rm -rf "$tree" "$tree.stamp"
     mkdir -p "$tree"/usr/{bin,sbin,lib,lib64}
     ln -s usr/bin usr/sbin usr/lib usr/lib64 "$tree/"
-    say "unpacking $(wc -l <"$CACHE/packages.lock") packages"
+    say "unpacking $(wc -l <"$LOCK") packages"
     while read -r file _; do
         dpkg-deb --fsys-tarfile "$CACHE/debs/$file" |
             tar -x -C "$tree" --no-same-owner --keep-directory-symlink \
                 --exclude='./usr/share' --exclude='./lib/modules/*/kernel/sound' \
                 --exclude='./lib/modules/*/kernel/drivers/'{gpu,media,staging,scsi,infiniband,iio,hid,usb,input,mtd,mmc,hwmon,ata,md,target,platform,isdn,nvme,rtc,i2c,leds,video,bluetooth,crypto} \
                 --exclude='./lib/modules/*/kernel/drivers/net/'{ethernet,wireless,usb,can,fddi,phy,hamradio,wwan}
-    done <"$CACHE/packages.lock"
+    done <"$LOCK"
     printf '%s\n' "$stamp" >"$tree.stamp"
 }

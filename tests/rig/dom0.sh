@@ -11,7 +11,7 @@ for program in xl xenstore-ls xenstore-read xenstore-write xenstore-watch xentop
     check "no $program" command -v "$program"
 done
 check 'iproute2, not busybox' sh -c 'ip -V | grep iproute2'
-check 'iproute2 under busybox too' sh -c 'timeout 5 busybox nice ip -V | grep iproute2'
+check 'iproute2 under busybox too' sh -c 'busybox timeout 5 ip -V | grep iproute2'
 check 'xl info' sh -c 'xl info | grep "^xen_major.*4"'
 check 'xl list' sh -c 'xl list | grep "^Domain-0 "'
 check xenstore sh -c 'xenstore-write /rig/test value && [ "$(xenstore-read /rig/test)" = value ]'
