@@ -419,3 +419,41 @@ fn a_port_used_again_after_our_close_is_a_new_connection() {
     world.run_for(Duration::from_secs(30));
     assert_eq!(world.net.stats().connections, 0);
 }
+
+#[test]
+fn a_send_buffer_grows_with_requests_unread() {
+    let mut world = world();
+    world.serve(blocks);
+    let handle = world.connect();
+    // More than the service reads at once, and answers larger than the first buffer.
+    let request = b"50000\n".repeat(100);
+    let got = world.ask(handle, &request, 5_000_000);
+    assert!(got == pattern(50_000).repeat(100));
+    assert!(world.net.stats().grown > 0);
+}
+
+#[test]
+fn a_send_buffer_grows_after_the_peer_has_closed_its_half() {
+    let mut world = world();
+    world.serve(blocks);
+    let handle = world.connect();
+    world
+        .client
+        .socket(handle)
+        .send_slice(b"10\n400000\n")
+        .unwrap();
+    world.client.socket(handle).close();
+    let mut got = Vec::new();
+    world.run_until(Duration::from_secs(10), |world| {
+        collect(world.client.socket(handle), &mut got);
+        world.client.socket(handle).state() == State::TimeWait
+    });
+    assert!(got[10..] == pattern(400_000));
+    world.run_for(Duration::from_millis(10));
+    let stats = world.net.stats();
+    assert_eq!(
+        (stats.grown, stats.connections, stats.memory),
+        (1, 0, 0),
+        "{stats:?}"
+    );
+}

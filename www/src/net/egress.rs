@@ -158,9 +158,8 @@ impl Core {
             && until <= now
         {
             entry.reset = true;
-            match entry.socket() {
-                Some(socket) => socket.abort(),
-                None => entry.set = None,
+            if let Some(socket) = entry.socket() {
+                socket.abort();
             }
             self.mark(index);
             return;

@@ -66,6 +66,8 @@ pub(super) struct Entry {
     pub(super) after: Option<Duration>,
     pub(super) deadline: Instant,
     pub(super) expired: bool,
+    /// Before this, the peer is not told again where we are.
+    pub(super) challenge_at: Instant,
     /// When the socket wants to be polled.
     pub(super) due: Instant,
     /// When it last received something.
@@ -98,6 +100,7 @@ impl Entry {
             after: None,
             deadline: NEVER,
             expired: false,
+            challenge_at: now,
             due: NEVER,
             last: now,
             timer: NEVER,

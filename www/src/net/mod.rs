@@ -14,7 +14,9 @@
 //! | module | what |
 //! |---|---|
 //! | `guard` | frames that are let in |
-//! | `core`, `egress` | what comes in, what goes out |
+//! | `core` | the stack, and the life of connections |
+//! | `ingress`, `egress` | what comes in, what goes out |
+//! | `room` | places and memory, and who has to go |
 //! | `shake`, `linger` | before a connection and after it, without a socket |
 //! | `entry`, `conn` | a connection, and what the service does with it |
 //! | `forge` | sockets made to measure |
@@ -30,8 +32,10 @@ mod egress;
 mod entry;
 mod forge;
 mod guard;
+mod ingress;
 mod linger;
 mod reply;
+mod room;
 mod shake;
 mod stats;
 mod table;

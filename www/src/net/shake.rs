@@ -194,6 +194,11 @@ impl Handshakes {
         ))
     }
 
+    /// The handshake of `key`.
+    pub(super) fn peek(&self, key: &Key) -> Option<Half> {
+        self.half.get(self.half.find(key)?).copied()
+    }
+
     /// Forgets the handshake of `key`.
     pub(super) fn forget(&mut self, key: &Key) {
         if let Some(index) = self.half.find(key) {

@@ -70,7 +70,7 @@ struct List {
     tail: u32,
 }
 
-const LISTS: usize = 2;
+const LISTS: usize = 3;
 
 /// Bytes that one value takes, with its place in the hash.
 pub(super) const fn slot_size<V>() -> usize {
