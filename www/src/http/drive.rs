@@ -45,7 +45,13 @@ impl<S: Store, T: Clock> Service<S, T> {
     /// Serves one connection until it ends. Dropping this resets the connection.
     pub async fn serve<C: Conn>(&self, mut conn: C) {
         self.stats.connections.count();
-        let Some(seat) = self.seats.take(self.limits.connections) else {
+        let full = self.seats.staying() >= self.limits.connections;
+        let seat = if full && !self.reap() {
+            None
+        } else {
+            self.seats.take()
+        };
+        let Some(seat) = seat else {
             self.stats.refused.count();
             return conn.abort();
         };

@@ -175,6 +175,12 @@ mod tests {
     }
 
     #[test]
+    fn no_memory_is_an_answer() {
+        let pool = Pool::new(usize::MAX, 0);
+        assert_eq!(Input::default().room(&pool), Err(OutOfMemory));
+    }
+
+    #[test]
     fn room_ends() {
         let pool = Pool::new(512, 1);
         let mut input = Input::default();

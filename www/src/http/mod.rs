@@ -92,6 +92,7 @@ impl<S: Store, T: Clock> Service<S, T> {
             head: limits.head.min(u16::MAX.into()),
             ..limits
         };
+        let tails = Tails::new(clock.unix_time());
         Self {
             store,
             clock,
@@ -99,7 +100,7 @@ impl<S: Store, T: Clock> Service<S, T> {
             stats,
             seats: Seats::default(),
             pool: Pool::new(limits.head, SPARE_BUFFERS),
-            tails: Tails::default(),
+            tails,
             draining: Cell::new(false),
         }
     }

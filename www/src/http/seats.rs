@@ -53,18 +53,16 @@ pub(super) struct Seat<'a> {
 }
 
 impl Seats {
-    /// A seat. If `limit` are taken, whoever waits for longest is asked to leave; those who were
-    /// asked do not count. `None`: nobody waits, or there is no memory for one more.
-    pub(super) fn take(&self, limit: usize) -> Option<Seat<'_>> {
-        let (taken, leaving) = {
-            let table = self.table.borrow();
-            (table.taken, table.leaving)
-        };
-        if taken - leaving >= limit && !self.reap() {
-            return None;
-        }
+    /// A seat, unless there is no memory for one more.
+    pub(super) fn take(&self) -> Option<Seat<'_>> {
         let index = self.table.borrow_mut().take()?;
         Some(Seat { seats: self, index })
+    }
+
+    /// Seats that are taken by others than those who were asked to leave.
+    pub(super) fn staying(&self) -> usize {
+        let table = self.table.borrow();
+        table.taken - table.leaving
     }
 
     pub(super) fn taken(&self) -> usize {
@@ -231,7 +229,7 @@ mod tests {
             for (what, i) in steps {
                 match (what, &taken[i]) {
                     (0, None) => {
-                        taken[i] = seats.take(9);
+                        taken[i] = seats.take();
                         prop_assert!(taken[i].is_some());
                         reaped[i] = false;
                     }
@@ -265,23 +263,20 @@ mod tests {
     }
 
     #[test]
-    fn one_too_many_costs_someone_his_seat() {
+    fn who_has_to_leave_may_not_have_left_yet() {
         let seats = Seats::default();
         let cx = &mut Context::from_waker(Waker::noop());
-        let first = seats.take(2).unwrap();
-        let second = seats.take(2).unwrap();
+        let first = seats.take().unwrap();
+        let second = seats.take().unwrap();
         // Nobody waits, so nobody leaves.
-        assert!(seats.take(2).is_none());
+        assert!(!seats.reap());
         assert!(first.wait(cx) && second.wait(cx));
-        // Who has to leave may not have left yet.
-        let third = seats.take(2).unwrap();
-        let fourth = seats.take(2).unwrap();
-        assert!(!first.wait(cx) && !second.wait(cx));
-        assert!(seats.take(2).is_none());
-        drop((first, second));
-        assert!(seats.take(2).is_none());
-        assert_eq!(seats.taken(), 2);
-        drop((third, fourth));
-        assert_eq!(seats.taken(), 0);
+        assert!(seats.reap());
+        assert_eq!((seats.taken(), seats.staying()), (2, 1));
+        assert!(!first.wait(cx) && second.wait(cx));
+        drop(first);
+        assert_eq!((seats.taken(), seats.staying()), (1, 1));
+        drop(second);
+        assert_eq!((seats.taken(), seats.staying()), (0, 0));
     }
 }

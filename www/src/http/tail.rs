@@ -22,6 +22,13 @@ const CLOSE: &[u8] = b"Connection: close\r\n\r\n";
 const KEEP_ALIVE: &[u8] = b"Connection: keep-alive\r\n\r\n";
 
 impl Tails {
+    pub(super) fn new(now: u64) -> Self {
+        Self {
+            second: Cell::new(now),
+            keep: Cell::new(keep(now)),
+        }
+    }
+
     pub(super) fn get(&self, now: u64, persist: Persist) -> Tail {
         if now != self.second.get() {
             self.second.set(now);
@@ -47,15 +54,6 @@ impl Tails {
     }
 }
 
-impl Default for Tails {
-    fn default() -> Self {
-        Self {
-            second: Cell::new(0),
-            keep: Cell::new(keep(0)),
-        }
-    }
-}
-
 impl Tail {
     const ROOM: usize = 64;
 
@@ -78,7 +76,7 @@ mod tests {
 
     #[test]
     fn all_three() {
-        let tails = Tails::default();
+        let tails = Tails::new(0);
         let date = b"Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n";
         for (persist, more) in [
             (Persist::Keep, &b"\r\n"[..]),

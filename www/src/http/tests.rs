@@ -1,6 +1,7 @@
 //! Whole conversations over a scripted connection.
 
 mod script;
+mod slow;
 mod torture;
 
 use alloc::rc::Rc;
@@ -435,6 +436,7 @@ fn too_many_cost_the_longest_silent() {
     assert!(third.client.received().ends_with("space"));
     assert!(!kept.over() && !third.over());
     assert_eq!(site.active(), 2);
+    assert_eq!(site.stats().refused.get(), 1);
 }
 
 #[test]
