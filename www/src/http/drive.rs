@@ -201,7 +201,7 @@ impl<S: Store, T: Clock> Service<S, T> {
                 self.write(conn, &mut [answer.not_modified(), tail.bytes(), b""])
                     .await
             }
-            Plan::Page(answer) => self.send_page(conn, answer, persist, no_body).await,
+            Plan::Page(mut answer) => self.send_page(conn, &mut answer, persist, no_body).await,
         };
         self.stats.answered(status);
         if let Err(error) = sent {
@@ -301,7 +301,7 @@ impl<S: Store, T: Clock> Service<S, T> {
     async fn send_page<C: Conn>(
         &self,
         conn: &mut C,
-        mut answer: S::Answer<'_>,
+        answer: &mut S::Answer<'_>,
         persist: Persist,
         no_body: bool,
     ) -> Result<(), ConnError> {
