@@ -10,7 +10,7 @@ apt_options() {
     mkdir -p "$state/lists/partial" "$state/archives/partial"
     : >"$state/status"
     APT=(-q -o "Dir::State=$state" -o "Dir::Cache=$state" -o "Dir::State::status=$state/status"
-        -o Acquire::Languages=none -o "APT::Sandbox::User=$(id -un)")
+        -o Acquire::Languages=none -o APT::Update::Error-Mode=any -o "APT::Sandbox::User=$(id -un)")
     if grep -q '^VERSION_CODENAME=bookworm$' /etc/os-release 2>/dev/null; then return; fi
     # not Debian 12: its packages all the same, if its signatures can be checked
     local keyring=/usr/share/keyrings/debian-archive-keyring.gpg suite
