@@ -1,0 +1,57 @@
+# A thin face over cargo, mir and scripts/. `make help` lists what there is.
+
+SITE ?= www/site
+PORT ?= 8080
+DIST := dist
+CARGO_TARGET_DIR ?= target
+RELEASE := $(CARGO_TARGET_DIR)/release
+MIR := $(DIST)/mir
+
+# Every target but the files of dist/, which are quick to make anew: cargo and mir know what has changed.
+.PHONY: help build run xen xen-run test check clean tools
+
+help:
+	@echo 'make build      dist/mir-www, the site as a program for Unix, and dist/mir, the tool'
+	@echo 'make run        build, then serve the site at http://localhost:$(PORT)/'
+	@echo 'make xen        dist/mir-www.xen, the site as a Xen guest, and dist/www.xl to start it with'
+	@echo 'make xen-run    the guest under real Xen in QEMU, at http://localhost:$(PORT)/'
+	@echo 'make test       everything, the boot under real Xen included'
+	@echo 'make check      formatting, lints and the fast tests'
+	@echo 'make clean      remove what was built; the packages for xen-run stay in .cache/'
+	@echo
+	@echo 'SITE=DIR serves another folder of Markdown, PORT=N another port.'
+
+tools:
+	@scripts/need rust
+	cargo build --release --bin mir --bin mir-www
+	@mkdir -p $(DIST)
+	@cp -f $(RELEASE)/mir $(MIR)
+
+build: tools
+	$(MIR) build -t unix --base $(RELEASE)/mir-www --site $(SITE) -o $(DIST)/mir-www
+
+run: build
+	$(DIST)/mir-www --http-port=$(PORT)
+
+xen: tools
+	scripts/build-xen
+	$(MIR) build -t xen --base $(CARGO_TARGET_DIR)/x86_64-unknown-linux-gnu/kernel/mir-www-xen \
+	    --site $(SITE) -o $(DIST)/mir-www.xen
+	@cp -f xl-configs/www.xl $(DIST)/www.xl
+	@echo 'Start it with: cd $(DIST) && sudo xl create -c www.xl'
+
+xen-run: xen
+	scripts/xen-run $(PORT)
+
+test:
+	scripts/test
+
+check:
+	@scripts/need rust
+	cargo fmt --all --check
+	scripts/lint
+	cargo test --workspace --lib --bins
+
+clean:
+	cargo clean
+	rm -rf $(DIST)
