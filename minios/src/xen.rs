@@ -25,9 +25,10 @@ mod start;
 mod trap;
 
 use alloc::rc::Rc;
-use core::cell::{Cell, RefCell};
+use core::cell::RefCell;
 use core::fmt;
 use core::ptr::NonNull;
+use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 
 use crate::share::{NoGrants, StillMapped};
@@ -38,6 +39,9 @@ pub use start::Boot;
 
 /// Bytes of the guest's stack. The linker script makes room for it between two guard pages.
 pub(crate) const STACK_SIZE: usize = 128 * 1024;
+
+/// The system time at entry.
+static STARTED: AtomicU64 = AtomicU64::new(0);
 
 /// Xen lets one poll wait for this many ports.
 const POLL_PORTS: usize = 128;
@@ -53,7 +57,7 @@ struct Inner {
     /// Ports to wake up for.
     ports: RefCell<alloc::vec::Vec<u32>>,
     /// The system time that is 0 for us.
-    started: Cell<u64>,
+    started: u64,
     console: Option<(NonNull<u8>, u32)>,
     store: (NonNull<u8>, u32),
 }
@@ -138,7 +142,7 @@ impl Platform {
     #[inline]
     pub fn now(&self) -> Instant {
         let now = self.0.shared_info.system_time();
-        Instant::from_nanos(now.saturating_sub(self.0.started.get()))
+        Instant::from_nanos(now.saturating_sub(self.0.started))
     }
 
     /// The time since 1970.
@@ -156,14 +160,14 @@ impl Platform {
             return;
         }
         // 0 means "no timeout" to Xen, and no deadline of ours lies there.
-        let timeout = until.map_or(0, |at| at.as_nanos().saturating_add(self.0.started.get()));
+        let timeout = until.map_or(0, |at| at.as_nanos().saturating_add(self.0.started));
         // Refused, if ever, for a port that was closed meanwhile; then the loop comes round again.
         let _ = hypercall::sched_poll(&self.0.ports.borrow(), timeout);
     }
 
     /// Stops the domain; does not return.
     pub fn shutdown(&self, reason: ShutdownReason) {
-        early::flush();
+        early::finish();
         loop {
             hypercall::sched_shutdown(reason as u32);
         }
@@ -192,6 +196,20 @@ impl fmt::Debug for Platform {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("xen::Platform")
     }
+}
+
+/// The time since boot, for whoever has no [`Domain`](crate::Domain) at hand: the log.
+pub fn now() -> Instant {
+    trap::shared_info().map_or(Instant::ZERO, |shared_info| {
+        let started = STARTED.load(Ordering::Relaxed);
+        Instant::from_nanos(shared_info.system_time().saturating_sub(started))
+    })
+}
+
+/// Ends the domain, once what was printed has been taken or nobody takes it.
+pub fn stop(domain: &crate::Domain, reason: ShutdownReason) -> ! {
+    domain.shutdown(reason);
+    panic!("the domain goes on after its end")
 }
 
 /// Names the guest's `main`: a `fn(minios::xen::Boot)` that ends the domain.

@@ -1,11 +1,337 @@
-//! mir-www as a Xen guest.
+//! mir-www as a Xen guest: the boot layer, the interface, the TCP stack and the site, wired.
 #![no_std]
 #![no_main]
 
-use minios::xen::Boot;
+extern crate alloc;
+
+use alloc::rc::Rc;
+use alloc::string::String;
+use core::future::{Future, poll_fn};
+use core::pin::pin;
+use core::task::Poll;
+use core::time::Duration;
+
+use minios::console::{self, Console};
+use minios::exec::{Executor, Spawner, race, yield_now};
+use minios::logger::{Filter, Logger};
+use minios::power::Control;
+use minios::xen::{self, Boot};
+use minios::xenstore::Store;
+use minios::{Domain, PAGE_SIZE, ShutdownReason};
+use netfront::{Events, Link, Netfront};
+use smoltcp::wire::{Ipv4Cidr, Ipv6Cidr};
+use www::Stack;
+use www::config::{self, Command, Config, Platform};
+use www::http::{Limits, Service};
+use www::net::Net;
+use www::pack::Pack;
+use www::stats::Stats;
 
 minios::guest!(main);
 
+/// How long a stop waits for answers that are under way.
+const DRAIN: Duration = Duration::from_secs(2);
+
+/// Memory that is left to pages, tasks and buffers whatever the connections take.
+const RESERVE: usize = 1 << 20;
+
+type Site = Service<Pack<'static>, WallClock>;
+
+struct WallClock(Domain);
+
+impl www::Clock for WallClock {
+    fn unix_time(&self) -> u64 {
+        self.0.wall().as_secs()
+    }
+}
+
 fn main(boot: Boot) -> ! {
-    panic!("{boot:?}");
+    let domain = boot.domain.clone();
+    let executor = Executor::new();
+    let spawner = executor.spawner();
+    let reason = match Console::new(&domain).map(Rc::new) {
+        Some(console) => {
+            console::install(console.clone());
+            let _ = spawner.spawn(async move { console.run().await });
+            domain.block_on(&executor, start(boot, spawner))
+        }
+        None => domain.block_on(&executor, start(boot, spawner)),
+    };
+    xen::stop(&domain, reason)
+}
+
+/// Reads the arguments; then serves, until the toolstack wants an end.
+async fn start(boot: Boot, spawner: Spawner) -> ShutdownReason {
+    let line = String::from_utf8_lossy(boot.command_line);
+    let command = match config::split(&line) {
+        Ok(words) => Command::parse(Platform::Xen, words.iter().map(String::as_str)),
+        Err(error) => return refuse(&error),
+    };
+    let config = match command {
+        Ok(Command::Serve(config)) => config,
+        Ok(Command::Help) => {
+            say(&format_args!("{}", config::help(Platform::Xen)));
+            return ShutdownReason::Poweroff;
+        }
+        Err(error) => return refuse(&error),
+    };
+    let filter = config
+        .logs
+        .as_deref()
+        .map_or(Ok(Filter::default()), Filter::parse);
+    match filter {
+        // The only logger there is, so that it cannot be the second.
+        Ok(filter) => drop(Logger::new(filter, xen::now, console::print).install()),
+        Err(error) => return refuse(&format_args!("--logs: {error}")),
+    }
+    banner(&boot);
+    match serve(&boot, &config, &spawner).await {
+        Ok(reason) => reason,
+        Err(why) => {
+            log::error!("{why}");
+            // Not a crash, which a toolstack would answer with a restart that ends here again.
+            ShutdownReason::Poweroff
+        }
+    }
+}
+
+fn say(text: &dyn core::fmt::Display) {
+    console::print(alloc::format!("{text}\n").as_bytes());
+}
+
+fn refuse(why: &dyn core::fmt::Display) -> ShutdownReason {
+    say(&format_args!("mir-www: {why}"));
+    ShutdownReason::Poweroff
+}
+
+fn banner(boot: &Boot) {
+    let memory = boot.domain.memory();
+    log::info!(
+        "mir-www {} ({})",
+        env!("CARGO_PKG_VERSION"),
+        env!("MIR_BUILD")
+    );
+    log::info!(
+        "Xen {}, {} KiB of memory, {} KiB free",
+        boot.xen_version,
+        boot.memory / 1024,
+        memory.frames_free * PAGE_SIZE / 1024
+    );
+    let mut before = boot.phases[0].1;
+    for (phase, end) in boot.phases {
+        log::info!("boot: {phase} {} us", end.since(before).as_micros());
+        before = end;
+    }
+}
+
+async fn serve(boot: &Boot, config: &Config, spawner: &Spawner) -> Result<ShutdownReason, String> {
+    let domain = &boot.domain;
+    let spawn = |future: core::pin::Pin<alloc::boxed::Box<dyn Future<Output = ()>>>| {
+        spawner
+            .spawn(future)
+            .map_err(|_| String::from("no memory to start"))
+    };
+    let begun = domain.now();
+    let pack = Pack::load(boot.payload).map_err(|error| match boot.payload {
+        [] => String::from("there is no site in this image: mir build -t xen puts one in"),
+        _ => alloc::format!("the site in this image cannot be used: {error}"),
+    })?;
+    let took = domain.now().since(begun).as_micros();
+    log::info!(
+        "site: {} paths, {} bytes, checked in {took} us",
+        pack.entries().len(),
+        pack.size()
+    );
+
+    let store = Store::new(domain);
+    let pump = store.clone();
+    spawn(alloc::boxed::Box::pin(async move {
+        let lie = pump.run().await;
+        log::error!("xenstore breaks its protocol: {lie}");
+    }))?;
+    if let Err(error) = store.reset_watches().await {
+        log::warn!("xenstore: watches of an earlier guest may be left: {error}");
+    }
+    let control = match Control::open(domain, &store).await {
+        Ok(control) => Some(control),
+        Err(error) => {
+            log::error!("xenstore: xl shutdown will not be heard: {error}");
+            None
+        }
+    };
+    let begun = domain.now();
+    let up = network(domain, &store, config, spawner, pack).await;
+    let (service, link) = match up {
+        Ok(up) => up,
+        Err(why) => {
+            log::error!("{why}");
+            let Some(control) = control else {
+                return Ok(ShutdownReason::Poweroff);
+            };
+            // The operator reads the console, and may want to stop this in good order.
+            return Ok(control
+                .request()
+                .await
+                .map_or(ShutdownReason::Poweroff, |r| r.reason()));
+        }
+    };
+    log::info!("boot: network {} us", domain.now().since(begun).as_micros());
+    log::info!("ready {} us after entry", domain.now().as_nanos() / 1000);
+
+    let watched = Rc::clone(&link);
+    spawn(alloc::boxed::Box::pin(async move {
+        // It has said in the log what happened; what is left to do is to listen to the toolstack.
+        let _ = watched.run().await;
+    }))?;
+    let request = match control {
+        Some(control) => control.request().await,
+        None => core::future::pending().await,
+    };
+    let reason = match request {
+        Ok(request) => request.reason(),
+        Err(error) => {
+            log::error!("xenstore: {error}: xl shutdown is not heard any more");
+            core::future::pending().await
+        }
+    };
+    log::info!(
+        "stopping: {} connections, {}",
+        service.active(),
+        service.stats()
+    );
+    service.drain();
+    race(pin!(service.drained()), domain.sleep(DRAIN)).await;
+    if let Err(error) = link.shutdown().await {
+        log::warn!("vif/0: {error}");
+    }
+    if domain.leaked() > 0 {
+        log::warn!("{} pages are still mapped by a backend", domain.leaked());
+    }
+    Ok(reason)
+}
+
+/// Brings up the interface and the stack, and begins to serve.
+async fn network(
+    domain: &Domain,
+    store: &Store,
+    config: &Config,
+    spawner: &Spawner,
+    pack: Pack<'static>,
+) -> Result<(Rc<Site>, Rc<Link>), String> {
+    let free = || domain.memory().frames_free * PAGE_SIZE;
+    let mut interface = netfront::Config::default();
+    if free() < 6 << 20 {
+        interface.tx_pages = 128;
+    }
+    let (device, link) = Netfront::connect(domain, store, 0, &interface)
+        .await
+        .map_err(|error| alloc::format!("vif/0: {error}"))?;
+    let events = device.events();
+    let mac = device.mac().0;
+
+    let mut stack = www::net::Config::new(mac, config.http_port, domain.seed());
+    stack.ipv4 = config
+        .ipv4
+        .map(|net| Ipv4Cidr::new(net.address, net.prefix));
+    stack.ipv6 = config
+        .ipv6
+        .iter()
+        .map(|net| Ipv6Cidr::new(net.address, net.prefix))
+        .collect();
+    let spare = free().saturating_sub(RESERVE);
+    stack.memory = spare / 4 * 3;
+    // A connection that waits costs a record and a task, not a socket.
+    stack.max_connections = config
+        .max_connections
+        .unwrap_or((spare / 2048).clamp(64, 50_000));
+    let limits = Limits {
+        connections: stack.max_connections,
+        ..Limits::default()
+    };
+    log::info!(
+        "net: up to {} connections in {} KiB",
+        stack.max_connections,
+        stack.memory / 1024
+    );
+    if let Some(net) = &config.ipv4 {
+        log::info!(
+            "net: http://{}:{}/, from {}",
+            net.address,
+            config.http_port,
+            net
+        );
+    }
+    if let Some(net) = &config.ipv6 {
+        log::info!(
+            "net: http://[{}]:{}/, from {}",
+            net.address,
+            config.http_port,
+            net
+        );
+    }
+    let link_local = www::net::link_local(mac);
+    log::info!(
+        "net: http://[{link_local}%interface]:{}/, link-local",
+        config.http_port
+    );
+
+    let net = Net::new(device, stack, stack_time(domain));
+    net.announce(stack_time(domain));
+    let stats = Rc::new(Stats::default());
+    let service = Rc::new(Service::new(pack, WallClock(domain.clone()), limits, stats));
+    let driver = drive(domain.clone(), net.clone(), events);
+    let accepter = accept(net, service.clone(), spawner.clone());
+    spawner
+        .spawn(driver)
+        .and_then(|()| spawner.spawn(accepter))
+        .map_err(|_| String::from("no memory to start"))?;
+    Ok((service, Rc::new(link)))
+}
+
+/// Takes connections and serves each in a task of its own.
+async fn accept(net: Net<Netfront>, service: Rc<Site>, spawner: Spawner) {
+    loop {
+        let connection = net.accept().await;
+        let service = service.clone();
+        // If there is no memory for a task, the connection is reset, and others go on.
+        let _ = spawner.spawn(async move { service.serve(connection).await });
+    }
+}
+
+/// Drives the stack: a round when the interface has something, when a connection has something to
+/// send, and when a timer is due.
+async fn drive(domain: Domain, net: Net<Netfront>, events: Events) {
+    let mut timer = pin!(domain.sleep(Duration::ZERO));
+    loop {
+        let next = net.poll(stack_time(&domain));
+        net.with_device(Netfront::flush);
+        if next.more {
+            yield_now().await;
+            continue;
+        }
+        if let Some(deadline) = next.deadline {
+            let micros = u64::try_from(deadline.total_micros()).unwrap_or(0);
+            timer
+                .as_mut()
+                .reset(minios::Instant::from_nanos(micros.saturating_mul(1000)));
+        }
+        poll_fn(|cx| {
+            // All three, so that each knows whom to wake.
+            let event = events.poll_wait(cx).is_ready();
+            let dirty = net.poll_dirty(cx).is_ready();
+            let due = next.deadline.is_some() && timer.as_mut().poll(cx).is_ready();
+            if event || dirty || due {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
+        })
+        .await;
+    }
+}
+
+fn stack_time(domain: &Domain) -> www::net::Instant {
+    // Rounded up, so that a deadline that has come is not asked for again.
+    let micros = domain.now().as_nanos().div_ceil(1000);
+    www::net::Instant::from_micros(i64::try_from(micros).unwrap_or(i64::MAX))
 }

@@ -91,6 +91,17 @@ fn notify() {
     let _ = hypercall::evtchn_send(PORT.load(Ordering::Relaxed));
 }
 
+/// Writes what the console could not write yet.
+pub(super) fn backlog() {
+    crate::console::take_backlog(write);
+}
+
+/// The last call of a guest that ends in good order.
+pub(super) fn finish() {
+    backlog();
+    flush();
+}
+
 /// Waits until the backend has taken what was written, within reason.
 pub(super) fn flush() {
     let ring = RING.load(Ordering::Acquire);

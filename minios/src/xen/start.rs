@@ -5,6 +5,7 @@ use core::arch::global_asm;
 use core::fmt::Write;
 use core::ops::Range;
 use core::ptr::NonNull;
+use core::sync::atomic::Ordering;
 
 use super::early::{self, Early};
 use super::shared_info::{SharedInfo, now_tsc};
@@ -86,6 +87,8 @@ pub struct Boot {
     pub command_line: &'static [u8],
     /// What was linked behind the image, or nothing.
     pub payload: &'static [u8],
+    /// Bytes of memory that the domain has.
+    pub memory: usize,
     /// Xen's version, as in "4.17.5".
     pub xen_version: alloc::string::String,
     /// Ends of the phases of the boot so far, since the first instruction.
@@ -140,6 +143,7 @@ extern "C" fn start(start_info: *const StartInfo) -> ! {
         Err(errno) => fail(format_args!("Xen refused the grant table: {errno:?}")),
     };
     let started = shared_info.system_time_at(tsc_start);
+    super::STARTED.store(started, Ordering::Relaxed);
     let mut ports = alloc::vec::Vec::new();
     ports.push(start_info.store_evtchn);
     shared_info.unmask(start_info.store_evtchn);
@@ -152,7 +156,7 @@ extern "C" fn start(start_info: *const StartInfo) -> ! {
         layout,
         grants,
         ports: ports.into(),
-        started: started.into(),
+        started,
         console,
         store: (store, start_info.store_evtchn),
     }));
@@ -168,6 +172,7 @@ extern "C" fn start(start_info: *const StartInfo) -> ! {
         command_line: &start_info.cmd_line[..end.unwrap_or(start_info.cmd_line.len())],
         // SAFETY: `payload` checked that it lies in the image, which is mapped read-only.
         payload: unsafe { core::slice::from_raw_parts(payload.start as *const u8, payload.len()) },
+        memory: start_info.nr_pages as usize * PAGE_SIZE,
         xen_version: xen_version(),
         phases,
     })

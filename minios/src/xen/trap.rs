@@ -154,6 +154,13 @@ pub(super) fn know_shared_info(page: *mut u8) {
     SHARED_INFO.store(page, Ordering::Relaxed);
 }
 
+/// The page, once it is mapped.
+pub(super) fn shared_info() -> Option<SharedInfo> {
+    let page = SHARED_INFO.load(Ordering::Relaxed);
+    // SAFETY: `know_shared_info` was given the page that was mapped for ever.
+    (!page.is_null()).then(|| unsafe { SharedInfo::new(page) })
+}
+
 extern "C" fn report(frame: &Frame) -> ! {
     begin();
     let name = NAMES.get(frame.vector as usize).copied().unwrap_or("?");
@@ -162,10 +169,10 @@ extern "C" fn report(frame: &Frame) -> ! {
         "\n*** {name} (#{}), error code {:#x}, at {:#x}",
         frame.vector, frame.error, frame.rip
     );
-    let shared_info = SHARED_INFO.load(Ordering::Relaxed);
-    if frame.vector == 14 && !shared_info.is_null() {
-        // SAFETY: the page that was mapped for this at boot.
-        let address = unsafe { SharedInfo::new(shared_info) }.fault_address();
+    if frame.vector == 14
+        && let Some(shared_info) = shared_info()
+    {
+        let address = shared_info.fault_address();
         let what = match frame.error & 0b1_0010 {
             0b0_0010 => "write to",
             0b1_0000 => "execution of",
@@ -212,6 +219,7 @@ fn begin() {
     if REPORTING.swap(true, Ordering::Relaxed) {
         die();
     }
+    early::backlog();
 }
 
 /// Prints what look like return addresses on the stack, innermost first: words that point into
