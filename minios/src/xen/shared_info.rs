@@ -127,11 +127,10 @@ impl SharedInfo {
                 spin_loop();
                 continue;
             }
-            // A reading from before the stamp counts backwards from it.
-            let (ticks, early) = match tsc.checked_sub(stamp) {
-                Some(ticks) => (ticks, false),
-                None => (stamp - tsc, true),
-            };
+            // Modulo 2^64: the stamp of a domain whose TSC runs behind the machine's may lie before
+            // 0. A reading from before the stamp counts backwards from it.
+            let ticks = tsc.wrapping_sub(stamp).cast_signed();
+            let (ticks, early) = (ticks.unsigned_abs(), ticks < 0);
             let ticks = if shift < 0 {
                 ticks.checked_shr(shift.unsigned_abs().into()).unwrap_or(0)
             } else {
