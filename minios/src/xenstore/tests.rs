@@ -107,10 +107,13 @@ fn values_are_written_and_read_wherever_the_indices_start() {
         assert_eq!(rig.read("domid").unwrap(), "7");
         rig.write("data/a", "hello").unwrap();
         assert_eq!(rig.server.read(&home("data/a")).unwrap(), "hello");
-        // Longer than the rings.
-        let long = "x".repeat(4096 - 7);
-        rig.write("data/b", &long).unwrap();
+        // Longer than the rings; and as long as a guest may write.
+        let long = "x".repeat(4096);
+        rig.server.write(&home("data/b"), &long);
         assert_eq!(rig.read("data/b").unwrap(), long);
+        assert_eq!(rig.write("data/b", &long[..2000]), Ok(()));
+        let refused = rig.write("data/b", &long[..2001]);
+        assert_eq!(refused, Err(StoreError::Refused(Errno::ENOSPC)));
         assert_eq!(rig.end.get(), None);
     }
 }

@@ -13,6 +13,7 @@ use crate::xenstore::codec::{self, ABS_PATH_MAX, DecodeError, Decoder, Kind, Mes
 /// Quotas, as xenstored has them by default.
 const WATCHES_MAX: usize = 128;
 const TRANSACTIONS_MAX: usize = 10;
+const VALUE_MAX: usize = 2000;
 
 /// What below a guest's own directory the toolstack lets it write.
 const WRITABLE: [&str; 10] = [
@@ -238,6 +239,9 @@ impl Daemon {
         self.check_refusal(&path)?;
         if !matches!(message.kind, Kind::Read | Kind::Directory) {
             may_write(session.domid, &path)?;
+            if value.len() > VALUE_MAX && session.domid != DomId::ZERO {
+                return Err(Errno::ENOSPC);
+            }
         }
         let mut view = match message.tx_id {
             0 => View::Tree(&mut self.tree),
