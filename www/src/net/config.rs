@@ -36,7 +36,7 @@ pub struct Config {
     /// The most that a send buffer grows to when a larger response is written.
     pub send_buffer_max: usize,
     /// Hand out a connection when its first byte (or FIN) arrives, not before. One that says nothing
-    /// then costs some 300 bytes and no task.
+    /// then costs a record of some 300 bytes and no task.
     pub defer_accept: bool,
     /// How long a connection may stay silent with `defer_accept`.
     pub silent_timeout: Duration,

@@ -165,18 +165,17 @@ impl Core {
             .map_or(most, |n| n.clamp(first, most));
         let Some(socket) = entry.socket() else {
             if !self.wake_up(index, wanted) {
-                self.starve(index);
-                if let Some(entry) = self.conns.get_mut(index) {
-                    register(&mut entry.writer, waker);
-                }
-                return Poll::Pending;
+                return self.wait_for_memory(index, waker);
             }
             return self.enqueue_parts(index, waker, parts);
         };
         if socket.send_capacity() < wanted && total > socket.send_capacity() - socket.send_queue() {
             if socket.send_queue() == 0 {
-                // If it fails, the buffer that is there has to do.
-                self.grow(index, wanted);
+                let none = socket.send_capacity() == 0;
+                // If it fails, the buffer that is there has to do, if there is one.
+                if !self.grow(index, wanted) && none {
+                    return self.wait_for_memory(index, waker);
+                }
             } else if total > 2 * socket.send_capacity() && socket.may_send() {
                 // Much is to come: wait until nothing is in flight, then exchange the buffer.
                 entry.grow = true;
@@ -185,6 +184,14 @@ impl Core {
             }
         }
         self.enqueue_parts(index, waker, parts)
+    }
+
+    fn wait_for_memory(&mut self, index: u32, waker: &Waker) -> Poll<Result<usize, ConnError>> {
+        self.starve(index);
+        if let Some(entry) = self.conns.get_mut(index) {
+            register(&mut entry.writer, waker);
+        }
+        Poll::Pending
     }
 
     fn enqueue_parts(

@@ -226,7 +226,8 @@ impl Core {
                 }
                 (_, false) => return self.challenge(index, token),
                 (_, true) => {
-                    if !self.wake_up(index, self.config.send_buffer) {
+                    // Without memory for an answer, at least the question can be read.
+                    if !self.wake_up(index, self.config.send_buffer) && !self.wake_up(index, 0) {
                         return Ok(());
                     }
                 }
