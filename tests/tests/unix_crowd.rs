@@ -60,6 +60,19 @@ fn more_than_there_are_descriptors() {
 }
 
 #[test]
+fn the_system_gives_no_more() {
+    let server = Server::start(&[]);
+    let mut silent: Vec<_> = (0..50).map(|_| server.connect()).collect();
+    server.serves();
+    server.limit_files(30);
+    for _ in 0..5 {
+        silent.extend((0..50).map(|_| server.connect()));
+        server.serves();
+    }
+    assert!(ended(&mut silent[0]));
+}
+
+#[test]
 fn half_requests_and_stuck_readers() {
     let server = Server::start(&["--max-connections=300"]);
     let mut others = Vec::new();

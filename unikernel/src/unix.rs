@@ -46,6 +46,9 @@ const CONNECTIONS: usize = 50_000;
 /// Connections taken before those that are open get their turn.
 const ACCEPTED_A_TURN: u32 = 16;
 
+/// Waiting connections that have to go when there are no descriptors for new ones.
+const REAPED_AT_ONCE: u32 = 16;
+
 const SIGNAL: Token = Token(0);
 
 type Site = Service<Pack<'static>, Kernel>;
@@ -116,7 +119,10 @@ fn run(config: &Config) -> Result<(), Box<dyn Error>> {
     loop {
         let busy = executor.run_ready();
         if kernel.starved() {
-            service.reap();
+            let reaped = (0..REAPED_AT_ONCE).map(|_| service.reap());
+            if reaped.filter(|reaped| *reaped).count() > 0 {
+                kernel.resume();
+            }
         }
         if stop_at.is_some_and(|at| service.active() == 0 || at <= Instant::now()) {
             log::info!(target: "unix", "stopped: {stats}");

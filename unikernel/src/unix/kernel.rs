@@ -117,8 +117,7 @@ impl Kernel {
             .get()
             .is_some_and(|until| until <= now)
         {
-            self.0.accept.paused_until.set(None);
-            self.0.wake_accept();
+            self.resume();
         }
         while let Some(slot) = { self.0.timers.borrow_mut().next(now) } {
             self.0.wake(slot, |_| {});
@@ -143,6 +142,12 @@ impl Kernel {
     /// memory.
     pub(crate) fn starved(&self) -> bool {
         self.0.accept.starved.take()
+    }
+
+    /// Ends the pause that follows.
+    pub(crate) fn resume(&self) {
+        self.0.accept.paused_until.set(None);
+        self.0.wake_accept();
     }
 
     /// Accepts no more.

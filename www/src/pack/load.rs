@@ -255,8 +255,8 @@ impl<'a> Pack<'a> {
             if variant.encoding < next || (next == 0 && variant.encoding != 0) {
                 return Err(PackError::Malformed("encoding"));
             }
-            next = variant.encoding + 1;
             self.check_variant(record, &variant, location)?;
+            next = variant.encoding + 1;
         }
         if next == 0 {
             return Err(PackError::Malformed("encoding"));

@@ -351,25 +351,36 @@ fn every_cut_and_every_flip_is_refused() {
 /// well-formed heads.
 #[test]
 fn lies_do_no_harm() {
-    for at in 0..bytes().len() - 8 {
-        for byte in [0, 1, b'\r', b'\n', 0x7f, 0x80, 0xff] {
-            let bytes = altered(at, byte);
-            let Ok(pack) = Pack::load(&bytes) else {
-                continue;
-            };
-            let entries: Vec<_> = pack.entries().chain(pack.not_found()).collect();
-            for entry in entries {
-                assert!(entry.path().is_empty() || pack.find(entry.path().as_bytes()).is_some());
-                for variant in entry.variants() {
-                    let head = String::from_utf8_lossy(variant.head);
-                    assert!(
-                        head.ends_with("\r\n") && !head.contains("\r\n\r\n"),
-                        "{head:?}"
-                    );
-                    assert_eq!(head.matches('\n').count(), head.matches("\r\n").count());
-                }
-            }
-            assert!(pack.find(b"/nope").is_none());
+    let bytes = bytes();
+    for at in 0..bytes.len() - 8 {
+        for byte in [0, b'\n', 0xff] {
+            serves_well(&altered(at, byte));
+        }
+    }
+    let len = bytes.len() as u32;
+    for at in (8..bytes.len() - 8).step_by(4) {
+        for word in [0, 1, 64, len - 1, len, 1 << 31, u32::MAX - 1, u32::MAX] {
+            let mut bytes = bytes.clone();
+            bytes[at..at + 4].copy_from_slice(&word.to_le_bytes());
+            serves_well(&rehash(bytes));
+        }
+    }
+}
+
+fn serves_well(bytes: &[u8]) {
+    let Ok(pack) = Pack::load(bytes) else { return };
+    assert!(pack.find(b"/nope").is_none());
+    pack.keys().for_each(drop);
+    for entry in pack.entries().chain(pack.not_found()) {
+        assert!(entry.path().is_empty() || pack.find(entry.path().as_bytes()).is_some());
+        assert!(entry.pick(Accept::IDENTITY).is_some());
+        for variant in entry.variants() {
+            let head = String::from_utf8_lossy(variant.head);
+            assert!(
+                head.ends_with("\r\n") && !head.contains("\r\n\r\n"),
+                "{head:?}"
+            );
+            assert_eq!(head.matches('\n').count(), head.matches("\r\n").count());
         }
     }
 }
@@ -438,6 +449,16 @@ fn canonical() {
 }
 
 proptest! {
+    #[test]
+    fn many_lies_at_once(lies in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6)) {
+        let mut bytes = bytes();
+        for (at, byte) in lies {
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+        }
+        serves_well(&rehash(bytes));
+    }
+
     #[test]
     fn any_site_survives(
         pages in prop::collection::btree_map("/[a-zé/]{0,12}", prop::collection::vec(any::<u8>(), 0..300), 0..60),
