@@ -1,8 +1,8 @@
 //! Random numbers: RDSEED and RDRAND where the processor has them, the jitter of its clock always,
 //! hashed into the seed of a ChaCha20 generator.
 //!
-//! [`gather`] never fails and says what it had ([`Sources`]); whoever seeds a generator logs that,
-//! for a guest without hardware random numbers on an emulator with a counted clock has next to
+//! [`gather`] never fails and says what it had ([`Sources`]); [`seed`] says that in the log, for a
+//! guest without hardware random numbers on an emulator with a counted clock has next to
 //! nothing, and nobody must be left to believe otherwise.
 
 use core::arch::x86_64::{
@@ -52,6 +52,17 @@ impl fmt::Display for Sources {
             if self.is_strong() { "" } else { ": WEAK" }
         )
     }
+}
+
+/// [`gather`], and says in the log what the seed is made of.
+pub fn seed() -> [u8; 32] {
+    let (seed, sources) = gather();
+    if sources.is_strong() {
+        log::info!("{sources}");
+    } else {
+        log::warn!("{sources}");
+    }
+    seed
 }
 
 /// Collects a seed from all sources that this processor has.

@@ -14,6 +14,7 @@ use alloc::rc::{Rc, Weak};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
+use core::fmt;
 use core::future::Future;
 use core::mem::size_of;
 use core::pin::Pin;
@@ -45,6 +46,17 @@ pub enum SpawnError {
     OutOfMemory,
     /// The executor is gone, or going.
     Stopped,
+}
+
+impl core::error::Error for SpawnError {}
+
+impl fmt::Display for SpawnError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::OutOfMemory => "no memory for a task",
+            Self::Stopped => "the executor has stopped",
+        })
+    }
 }
 
 /// What only the executor's own thread touches.

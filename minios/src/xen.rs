@@ -181,9 +181,9 @@ impl Platform {
         self.0.store
     }
 
-    /// Raw entropy, as [`crate::entropy::gather`] finds it.
+    /// Raw entropy, as [`crate::entropy::seed`] finds it.
     pub fn entropy(&self, out: &mut [u8; 32]) {
-        *out = crate::entropy::gather().0;
+        *out = crate::entropy::seed();
     }
 
     /// How often the domain was resumed: suspending is not offered to the toolstack yet.

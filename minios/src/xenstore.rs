@@ -24,6 +24,7 @@ pub mod connection;
 pub use codec::Errno;
 pub use connection::Lie;
 
+use crate::abi::xenstore as abi;
 use crate::ring::{Broken, byte};
 use crate::share::BootPage;
 use crate::{Domain, Port};
@@ -73,6 +74,8 @@ impl StoreError {
         )
     }
 }
+
+impl core::error::Error for StoreError {}
 
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -271,7 +274,7 @@ impl Tree {
     }
 }
 
-/// A watch, until it is dropped.
+/// A watch, until it is dropped. For one task at a time: the last one that polled is woken.
 pub struct Watch {
     shared: Rc<Shared>,
     token: Token,
@@ -390,7 +393,6 @@ impl Shared {
                 false
             });
             if let Some(lie) = connection.broken() {
-                log::error!("xenstored is broken: {lie}");
                 return Poll::Ready(lie);
             }
             if moved {
@@ -409,6 +411,12 @@ impl Shared {
         let Some(ring) = ring.as_mut() else {
             return Ok(false);
         };
+        // Servers that do not know this word leave it at 0.
+        let error = ring.memory().load_u32(abi::ERROR)?;
+        if error != 0 {
+            connection.fail(Lie::CutOff(error));
+            return Ok(false);
+        }
         let mut moved = false;
         let mut bytes = [0; 512];
         for _ in 0..2 {

@@ -30,6 +30,8 @@ pub enum FilterError<'a> {
     Empty,
 }
 
+impl core::error::Error for FilterError<'_> {}
+
 impl fmt::Display for FilterError<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -53,6 +53,8 @@ pub enum Lie {
     BadEvent,
     /// A transaction with an impossible number.
     BadTransaction,
+    /// No message at all, for it has stopped to listen, and gave this reason (`XENSTORE_ERROR_*`).
+    CutOff(u32),
     /// The shared ring is not one.
     Ring(Broken),
 }
@@ -404,6 +406,7 @@ impl fmt::Display for Lie {
             Self::WrongType(asked, said) => write!(f, "{said:?} in reply to {asked:?}"),
             Self::BadEvent => f.write_str("a watch event without path and token"),
             Self::BadTransaction => f.write_str("a transaction with an impossible number"),
+            Self::CutOff(reason) => write!(f, "it does not listen any more, reason {reason}"),
             Self::Ring(broken) => write!(f, "{broken}"),
         }
     }

@@ -403,6 +403,22 @@ fn a_ring_that_lies_from_the_start_is_broken() {
 }
 
 #[test]
+fn a_server_that_has_cut_us_off_keeps_nobody_waiting() {
+    let rig = Rig::new();
+    rig.server.misbehave(GUEST).silent = true;
+    let store = rig.store.clone();
+    let reading = rig.start(async move { store.read("domid").await });
+    rig.settle();
+    assert_eq!(reading.take(), None);
+    let (page, port) = rig.guest.0.store_ring();
+    page.store_u32(abi::ERROR, 1).unwrap();
+    rig.hypervisor.raise(GUEST, port.number());
+    rig.settle();
+    assert_eq!(reading.take(), Some(Err(StoreError::Broken)));
+    assert_eq!(rig.end.get(), Some(Lie::CutOff(1)));
+}
+
+#[test]
 fn watches_of_a_former_life_are_reset_if_that_is_possible() {
     let rig = Rig::new();
     let store = rig.store.clone();
