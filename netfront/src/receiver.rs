@@ -39,7 +39,7 @@ pub(crate) const SHARES: usize = RING_SIZE as usize / SHARE;
 const BATCH: u32 = 64;
 
 /// Slots read in one call at most, so that a backend that produces nothing of use cannot keep us.
-const BUDGET: u32 = 2 * RING_SIZE;
+const BUDGET: u32 = RING_SIZE;
 
 /// What a call to [`Receiver::receive`] came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -509,7 +509,7 @@ fn the_carrier_is_followed() {
 #[test]
 fn the_driver_sleeps_until_there_is_something() {
     let rig = Rig::new();
-    let (_backend, mut back, mut front, _link) = rig.joined(&Offer::linux());
+    let (_backend, mut back, mut front, link) = rig.joined(&Offer::linux());
     let woken = Rc::new(Cell::new(0));
     let (counting, events) = (Rc::clone(&woken), front.events());
     let driver = async move {
@@ -528,4 +528,10 @@ fn the_driver_sleeps_until_there_is_something() {
     back.poll();
     rig.settle();
     assert_eq!(woken.get(), before + 1);
+
+    // It may wait for room that will not come any more.
+    let closed = Rig::start(&rig.guest, async move { link.shutdown().await });
+    rig.run_for(Duration::from_secs(5));
+    assert!(closed.take().is_some());
+    assert_eq!(woken.get(), before + 2);
 }

@@ -190,6 +190,10 @@ fn a_backend_that_only_wastes_our_time_gets_little_of_it() {
     pair.back.poll();
     assert!(pair.receive().is_none());
     assert_eq!(pair.front.stats().rx_errors, 256);
+    // There might have been more.
+    assert!(pair.woken());
+    assert!(pair.receive().is_none());
+    assert!(!pair.woken());
     assert_eq!(pair.front.stats().rx_posted, 256);
     assert_eq!(pair.front.phase(), Phase::Running);
 }
