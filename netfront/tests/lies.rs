@@ -188,6 +188,7 @@ fn a_backend_that_only_wastes_our_time_gets_little_of_it() {
             .expect("a posted page");
     }
     pair.back.poll();
+    assert!(pair.woken());
     assert!(pair.receive().is_none());
     assert_eq!(pair.front.stats().rx_errors, 256);
     // There might have been more.

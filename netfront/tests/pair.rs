@@ -268,6 +268,8 @@ fn late_completions_stall_and_resume() {
             pair.turn();
 
             // Not a packet too late is the driver woken.
+            pair.woken();
+            assert!(!pair.woken());
             assert!(!pair.send(&tcp4(payload, 7), segment));
             pair.back.complete(1);
             while !pair.woken() {
