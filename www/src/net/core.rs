@@ -168,6 +168,12 @@ impl Core {
             }
             entry.reset = true;
         }
+        // Others wait for memory, and this one has been told that all has arrived.
+        if heard && !self.starved.is_empty() && !entry.starved && entry.is_quiet() {
+            self.sleep(index);
+            self.arm(index);
+            return;
+        }
         if matches!(entry.owner, Owner::Orphan(_))
             && matches!(state, State::FinWait2 | State::TimeWait)
         {

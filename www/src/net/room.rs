@@ -95,7 +95,12 @@ impl Core {
         while self.memory + outfit.cost() > self.config.memory * 3 / 4 && outfit.send > 4096 {
             outfit.send = (outfit.send / 2).max(4096);
         }
-        while self.memory + outfit.cost() > self.config.memory {
+        // An eighth is kept for reading questions, so that they need not be asked again.
+        let limit = match outfit.send {
+            0 => self.config.memory,
+            _ => self.config.memory / 8 * 7,
+        };
+        while self.memory + outfit.cost() > limit {
             if !self.reclaim(index) {
                 self.stats.out_of_memory += 1;
                 return false;
