@@ -5,7 +5,7 @@
 //! connection, and only that one is polled; what has something to send is on a queue, and a heap of
 //! timers wakes the rest. So a packet costs the same however many connections there are.
 //!
-//! Half-open, idle and closed connections are records without a socket ([`forge`] makes sockets in
+//! Half-open, idle and closed connections are records without a socket (`forge` makes sockets in
 //! any state when they are needed), so that what a peer can make us keep is small and bounded.
 //!
 //! Sans-io: [`Net::poll`] is told the time, takes frames from the device and gives it others, and
