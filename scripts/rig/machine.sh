@@ -32,7 +32,8 @@ pack_run() {
     rm -rf "$stage"
 }
 
-# Prints QEMU's arguments, one a line. Reads ICOUNT, MEMORY, FORWARDS.
+# Prints QEMU's arguments, one a line. Reads ICOUNT, MEMORY, FORWARDS. File names are
+# those in $WORK: a comma or a blank in a path would mean something to QEMU.
 machine_arguments() {
     local xen="console=com1 com1=115200,8n1 loglvl=warning guest_loglvl=all dom0_max_vcpus=1"
     local dom0=$((MEMORY / 2)) forward
@@ -49,12 +50,12 @@ machine_arguments() {
     fi
     # without -smap dom0 dies early: QEMU 7.2 applies SMAP to an iretq from ring 3
     printf '%s\n' -machine q35 -cpu max,-smap,-smep -m "$MEMORY" -nodefaults -no-user-config \
-        -display none -no-reboot -monitor none -serial "file:$WORK/serial.log" \
-        -kernel "$WORK/xen" -append "$xen" -initrd "$WORK/vmlinux $linux,$WORK/dom0.cpio" \
+        -display none -no-reboot -monitor none -serial file:serial.log \
+        -kernel xen -append "$xen" -initrd "vmlinux $linux,dom0.cpio" \
         -device isa-debug-exit,iobase=0xf4,iosize=0x04 \
         -device virtio-serial-pci \
-        -chardev "file,id=out,path=$WORK/out" -device virtserialport,chardev=out,name=org.mir.out \
-        -chardev "file,id=report,path=$WORK/report" -device virtserialport,chardev=report,name=org.mir.report
+        -chardev file,id=out,path=out -device virtserialport,chardev=out,name=org.mir.out \
+        -chardev file,id=report,path=report -device virtserialport,chardev=report,name=org.mir.report
     if [ ${#FORWARDS[@]} -eq 0 ]; then
         printf '%s\n' -nic none
         return
@@ -103,8 +104,12 @@ clean_up() {
 }
 
 show_log() {
+    if [ ! -s "$WORK/serial.log" ]; then
+        say "$1, without a word from Xen"
+        return
+    fi
     say "$1; the end of the serial log (Xen and dom0):"
-    tail -n 30 "$WORK/serial.log" 2>/dev/null | tr -d '\r' | sed 's/^/    /' >&2
+    tail -n 30 "$WORK/serial.log" | tr -d '\r' | sed 's/^/    /' >&2
 }
 
 # Boots the machine and waits for its end. Returns the script's status.
@@ -121,7 +126,7 @@ run_machine() {
     # a rig that is killed takes its machine with it
     local -a guard=()
     if have setpriv; then guard=(setpriv --pdeathsig TERM); fi
-    "${guard[@]}" timeout --foreground -k 5 "$TIMEOUT" qemu-system-x86_64 "${arguments[@]}" \
+    "${guard[@]}" env -C "$WORK" timeout --foreground -k 5 "$TIMEOUT" qemu-system-x86_64 "${arguments[@]}" \
         </dev/null >"$WORK/qemu.log" 2>&1 &
     MACHINE=$!
     wait "$MACHINE" || ended=$?
