@@ -118,8 +118,7 @@ impl Netfront {
 
         // No backend in use has this key, and the device works without.
         let carrier = frontend.backend().watch("carrier").await.ok();
-        log::info!(
-            "netfront: vif/{id} mac {mac} mtu {}, backend {peer}: {}, rx 256 tx {} pages{}",
+        log::info!(target: "netfront", "vif/{id} mac {mac} mtu {}, backend {peer}: {}, rx 256 tx {} pages{}",
             device.mtu(),
             device.features(),
             device.stats().tx_pages_free,
@@ -207,11 +206,11 @@ impl Link {
         match race(self.end.changes_from(End::Open), self.watch()).await {
             Either::Left(()) => Ok(()),
             Either::Right(Ok(())) => {
-                log::warn!("netfront: {}: the backend closes the device", self.name());
+                log::warn!(target: "netfront", "{}: the backend closes the device", self.name());
                 self.shutdown().await
             }
             Either::Right(Err(error)) => {
-                log::error!("netfront: {}: {error}", self.name());
+                log::error!(target: "netfront", "{}: {error}", self.name());
                 self.shared.end(Phase::Closed);
                 Err(error)
             }
@@ -245,7 +244,7 @@ impl Link {
         let up = carrier.as_deref().map(str::trim) != Some("0");
         if self.shared.carrier.replace(up) != up {
             let state = if up { "on" } else { "off" };
-            log::info!("netfront: {}: carrier {state}", self.name());
+            log::info!(target: "netfront", "{}: carrier {state}", self.name());
         }
         Ok(())
     }

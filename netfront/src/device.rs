@@ -193,8 +193,7 @@ impl Netfront {
     }
 
     fn breaks(&mut self, lie: Lie) {
-        log::error!(
-            "netfront: {}: the backend lies: {lie}; the device is not used any more",
+        log::error!(target: "netfront", "{}: the backend lies: {lie}; the device is not used any more",
             self.mac
         );
         self.stats.broken += 1;
