@@ -36,6 +36,8 @@ fn main() {
         "-Wl,--no-undefined",
         "-Wl,--gc-sections",
     ] {
-        println!("cargo:rustc-link-arg-bin=mir-www-xen={argument}");
+        for guest in ["mir-www-xen", "minios-failing"] {
+            println!("cargo:rustc-link-arg-bin={guest}={argument}");
+        }
     }
 }

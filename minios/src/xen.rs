@@ -9,7 +9,7 @@
 //! | `shared_info` | pending events, time |
 //! | `grant` | the grant table |
 //! | `early` | the console at boot and in a crash |
-//! | `trap` | exceptions and panics |
+//! | `trap`, `provoke` | exceptions and panics; and how to have one |
 //!
 //! What Xen says at boot is trusted: it can do with this domain as it pleases. What backends say
 //! is not, and is none of this module's business.
@@ -20,6 +20,7 @@ mod grant;
 mod hypercall;
 mod lone;
 mod paging;
+mod provoke;
 mod shared_info;
 mod start;
 mod trap;
@@ -35,6 +36,7 @@ use crate::share::{NoGrants, StillMapped};
 use crate::{Access, DomId, EventError, Grant, Instant, MemoryInfo, ShutdownReason};
 use shared_info::SharedInfo;
 
+pub use provoke::Failure;
 pub use start::Boot;
 
 /// Bytes of the guest's stack. The linker script makes room for it between two guard pages.
@@ -204,6 +206,11 @@ pub fn now() -> Instant {
         let started = STARTED.load(Ordering::Relaxed);
         Instant::from_nanos(shared_info.system_time().saturating_sub(started))
     })
+}
+
+/// How long this vCPU has run, Xen's work for it included.
+pub fn cpu_time() -> Duration {
+    Duration::from_nanos(hypercall::running_time())
 }
 
 /// Ends the domain, once what was printed has been taken or nobody takes it.

@@ -17,6 +17,8 @@ pub const XEN_VERSION: u64 = 17;
 pub const CONSOLE_IO: u64 = 18;
 /// `__HYPERVISOR_grant_table_op`.
 pub const GRANT_TABLE_OP: u64 = 20;
+/// `__HYPERVISOR_vcpu_op`.
+pub const VCPU_OP: u64 = 24;
 /// `__HYPERVISOR_mmuext_op`.
 pub const MMUEXT_OP: u64 = 26;
 /// `__HYPERVISOR_sched_op`.
@@ -49,6 +51,9 @@ pub const SCHEDOP_YIELD: u64 = 0;
 pub const SCHEDOP_SHUTDOWN: u64 = 2;
 /// `SCHEDOP_poll`.
 pub const SCHEDOP_POLL: u64 = 3;
+
+/// `VCPUOP_get_runstate_info`.
+pub const VCPUOP_GET_RUNSTATE_INFO: u64 = 4;
 
 /// `EVTCHNOP_bind_interdomain`.
 pub const EVTCHNOP_BIND_INTERDOMAIN: u64 = 0;
@@ -109,6 +114,17 @@ pub struct SchedPoll {
     pub timeout: u64,
 }
 
+/// `struct vcpu_runstate_info`.
+#[repr(C)]
+pub struct RunstateInfo {
+    /// `RUNSTATE_*`.
+    pub state: i32,
+    /// When it came to be in that state, in system time.
+    pub state_entry_time: u64,
+    /// Nanoseconds in each state; the first is running.
+    pub time: [u64; 4],
+}
+
 /// `struct evtchn_alloc_unbound`.
 #[repr(C)]
 pub struct EvtchnAllocUnbound {
@@ -162,6 +178,7 @@ const _: () = {
     assert!(size_of::<MmuUpdate>() == 16);
     assert!(size_of::<MmuExtOp>() == 24);
     assert!(size_of::<SchedPoll>() == 24);
+    assert!(size_of::<RunstateInfo>() == 48);
     assert!(size_of::<EvtchnAllocUnbound>() == 8);
     assert!(size_of::<EvtchnBindInterdomain>() == 12);
     assert!(size_of::<GnttabSetupTable>() == 24);

@@ -108,6 +108,19 @@ pub(super) fn console_write(text: &[u8]) {
     let _ = unsafe { call(abi::CONSOLE_IO, abi::CONSOLEIO_WRITE, length, at, 0) };
 }
 
+/// Nanoseconds for which vCPU 0 has run.
+pub(super) fn running_time() -> u64 {
+    let mut info = abi::RunstateInfo {
+        state: 0,
+        state_entry_time: 0,
+        time: [0; 4],
+    };
+    let at = &raw mut info as u64;
+    // SAFETY: Xen writes the one structure.
+    let _ = unsafe { call(abi::VCPU_OP, abi::VCPUOP_GET_RUNSTATE_INFO, 0, at, 0) };
+    info.time[0]
+}
+
 /// Gives the processor away for a moment.
 pub(super) fn sched_yield() {
     // SAFETY: SCHEDOP_yield takes no pointer.

@@ -194,7 +194,8 @@ extern "C" fn report(frame: &Frame) -> ! {
         ("r11", frame.r11),
         ("rsp", frame.rsp),
         ("rflags", frame.rflags),
-        ("cs", frame.cs),
+        // Above the selector Xen keeps the upcall mask.
+        ("cs", frame.cs & 0xffff),
         ("ss", frame.ss),
     ];
     for (index, (name, value)) in named.chain(rest).enumerate() {
