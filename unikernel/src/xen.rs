@@ -199,6 +199,11 @@ async fn serve(boot: &Boot, config: &Config, spawner: &Spawner) -> Result<Shutdo
         service.active(),
         service.stats()
     );
+    log::info!(
+        "ran for {} us in {} us",
+        xen::cpu_time().as_micros(),
+        domain.now().as_nanos() / 1000
+    );
     service.drain();
     race(pin!(service.drained()), domain.sleep(DRAIN)).await;
     if let Err(error) = link.shutdown().await {
