@@ -85,14 +85,17 @@ impl<S: Store, T: Clock> Service<S, T> {
                 Next::Request(request) => request,
                 Next::Refuse(canned) => {
                     conn.set_deadline(Some(self.limits.write_time));
-                    let sent = self.send_canned(conn, canned, Persist::Close, false).await;
+                    self.stats.answered(canned.status);
+                    let sent = self
+                        .send_canned(conn, seat, canned, Persist::Close, false)
+                        .await;
                     return if sent.is_ok() { End::Close } else { End::Abort };
                 }
                 Next::End(end) => return end,
             };
             first = false;
             seat.work();
-            if let Err(end) = self.answer(conn, input, &request).await {
+            if let Err(end) = self.answer(conn, seat, input, &request).await {
                 return end;
             }
             in_a_row += 1;
@@ -177,6 +180,7 @@ impl<S: Store, T: Clock> Service<S, T> {
     async fn answer<C: Conn>(
         &self,
         conn: &mut C,
+        seat: &Seat<'_>,
         input: &mut Input,
         request: &Request,
     ) -> Result<(), End> {
@@ -195,13 +199,16 @@ impl<S: Store, T: Clock> Service<S, T> {
         };
         let no_body = request.method == Method::Head;
         let sent = match plan {
-            Plan::Canned(canned) => self.send_canned(conn, canned, persist, no_body).await,
+            Plan::Canned(canned) => self.send_canned(conn, seat, canned, persist, no_body).await,
             Plan::NotModified(answer) => {
                 let tail = self.tail(persist);
-                self.write(conn, &mut [answer.not_modified(), tail.bytes(), b""])
+                self.write(conn, seat, &mut [answer.not_modified(), tail.bytes(), b""])
                     .await
             }
-            Plan::Page(mut answer) => self.send_page(conn, &mut answer, persist, no_body).await,
+            Plan::Page(mut answer) => {
+                self.send_page(conn, seat, &mut answer, persist, no_body)
+                    .await
+            }
         };
         self.stats.answered(status);
         if let Err(error) = sent {
@@ -285,6 +292,7 @@ impl<S: Store, T: Clock> Service<S, T> {
     async fn send_canned<C: Conn>(
         &self,
         conn: &mut C,
+        seat: &Seat<'_>,
         canned: &'static Canned,
         persist: Persist,
         no_body: bool,
@@ -293,6 +301,7 @@ impl<S: Store, T: Clock> Service<S, T> {
         let body = if no_body { "" } else { canned.body };
         self.write(
             conn,
+            seat,
             &mut [canned.head.as_bytes(), tail.bytes(), body.as_bytes()],
         )
         .await
@@ -301,6 +310,7 @@ impl<S: Store, T: Clock> Service<S, T> {
     async fn send_page<C: Conn>(
         &self,
         conn: &mut C,
+        seat: &Seat<'_>,
         answer: &mut S::Answer<'_>,
         persist: Persist,
         no_body: bool,
@@ -308,7 +318,7 @@ impl<S: Store, T: Clock> Service<S, T> {
         let tail = self.tail(persist);
         if no_body {
             return self
-                .write(conn, &mut [answer.head(), tail.bytes(), b""])
+                .write(conn, seat, &mut [answer.head(), tail.bytes(), b""])
                 .await;
         }
         let mut turn = 0;
@@ -319,13 +329,13 @@ impl<S: Store, T: Clock> Service<S, T> {
             .map_err(|_| ConnError::Reset)?;
         let first = chunk.as_ref().map_or(&b""[..], AsRef::as_ref);
         let parts = &mut [answer.head(), tail.bytes(), first];
-        self.write_in_turns(conn, parts, &mut turn).await?;
+        self.write_in_turns(conn, seat, parts, &mut turn).await?;
         while let Some(chunk) = self
             .timed(conn, answer.chunk())
             .await
             .map_err(|_| ConnError::Reset)?
         {
-            self.write_in_turns(conn, &mut [chunk.as_ref(), b"", b""], &mut turn)
+            self.write_in_turns(conn, seat, &mut [chunk.as_ref(), b"", b""], &mut turn)
                 .await?;
         }
         Ok(())
@@ -335,8 +345,13 @@ impl<S: Store, T: Clock> Service<S, T> {
         self.tails.get(self.clock.unix_time(), persist)
     }
 
-    async fn write<C: Conn>(&self, conn: &mut C, parts: &mut [&[u8]; 3]) -> Result<(), ConnError> {
-        self.write_in_turns(conn, parts, &mut 0).await
+    async fn write<C: Conn>(
+        &self,
+        conn: &mut C,
+        seat: &Seat<'_>,
+        parts: &mut [&[u8]; 3],
+    ) -> Result<(), ConnError> {
+        self.write_in_turns(conn, seat, parts, &mut 0).await
     }
 
     /// Writes all parts. The deadline is that of progress, once it takes more than one turn. `turn`
@@ -344,10 +359,12 @@ impl<S: Store, T: Clock> Service<S, T> {
     async fn write_in_turns<C: Conn>(
         &self,
         conn: &mut C,
+        seat: &Seat<'_>,
         parts: &mut [&[u8]; 3],
         turn: &mut usize,
     ) -> Result<(), ConnError> {
         let mut progress = true;
+        let mut stalled = false;
         poll_fn(|cx| {
             loop {
                 if parts.iter().all(|p| p.is_empty()) {
@@ -369,12 +386,19 @@ impl<S: Store, T: Clock> Service<S, T> {
                         advance(parts, n);
                         *turn = turn.saturating_add(n);
                         progress = true;
+                        if core::mem::take(&mut stalled) {
+                            seat.work();
+                        }
                     }
                     Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                     Poll::Pending => {
                         *turn = 0;
                         if passed {
                             cx.waker().wake_by_ref();
+                        } else if !seat.stall(cx) {
+                            return Poll::Ready(Err(ConnError::Reset));
+                        } else {
+                            stalled = true;
                         }
                         if core::mem::take(&mut progress) {
                             conn.set_deadline(Some(self.limits.write_time));

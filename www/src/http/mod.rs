@@ -1,8 +1,8 @@
 //! HTTP/1.1, the part of it that a site needs: GET and HEAD (RFC 9110, RFC 9112).
 //!
-//! What is sans-io here takes bytes and gives values: [`request`] and [`target`] read heads,
-//! [`conditions`] evaluates, [`input`] keeps what has arrived. [`drive`] is the one place that
-//! waits: a future for each connection, over [`Conn`], [`Store`] and [`Clock`].
+//! What is sans-io here takes bytes and gives values: `request` and `target` read heads,
+//! `conditions` evaluates, `input` keeps what has arrived. `drive` is the one place that waits: a
+//! future for each connection, over [`Conn`](crate::Conn), [`Store`] and [`Clock`].
 //!
 //! A client is not trusted with anything. Each connection has a bound on memory and on time, in
 //! [`Limits`]; what can be read in two ways is refused and the connection closed. A request costs
@@ -52,7 +52,8 @@ pub struct Limits {
     pub write_time: Duration,
     /// Time to acknowledge the end.
     pub close_time: Duration,
-    /// Connections at once. One more costs whoever waits for longest the connection.
+    /// Connections at once. One more costs whoever waits for longest the connection: first those
+    /// without a request in progress, then those that do not take their answer.
     pub connections: usize,
 }
 
@@ -115,8 +116,8 @@ impl<S: Store, T: Clock> Service<S, T> {
         self.seats.taken()
     }
 
-    /// Asks the connection that has waited for longest without a request in progress to leave, and
-    /// says whether there is one: for a stack that runs out of what connections are made of.
+    /// Asks the connection that has waited for longest to leave, first of those without a request in
+    /// progress, then of those that do not take their answer; says whether there is one: for a stack that runs out of what connections are made of.
     pub fn reap(&self) -> bool {
         let reaped = self.seats.reap();
         if reaped {

@@ -20,7 +20,15 @@ struct Table {
     taken: usize,
     /// Of these, those that were asked to leave.
     leaving: usize,
-    /// Those that wait for a request, in the order in which they began to.
+    /// Those that wait for a request.
+    waiting: Queue,
+    /// Those that do not take their answer.
+    stalled: Queue,
+}
+
+/// Seats in the order in which they came to be in it.
+#[derive(Default)]
+struct Queue {
     oldest: Link,
     newest: Link,
 }
@@ -42,6 +50,8 @@ enum Status {
     #[default]
     Busy,
     Waiting,
+    /// Waiting for the client to take its answer.
+    Stalled,
     /// Asked to leave at once.
     Reaped,
 }
@@ -69,10 +79,11 @@ impl Seats {
         self.table.borrow().taken
     }
 
-    /// Asks whoever waits for longest to leave; says whether anyone does.
+    /// Asks whoever waits for longest to leave, those who have asked for nothing first; says whether
+    /// anyone does.
     pub(super) fn reap(&self) -> bool {
         let mut table = self.table.borrow_mut();
-        let Some(oldest) = table.oldest else {
+        let Some(oldest) = table.waiting.oldest.or(table.stalled.oldest) else {
             return false;
         };
         table.unlink(oldest);
@@ -89,7 +100,7 @@ impl Seats {
 
     /// Wakes everyone who waits for a request.
     pub(super) fn wake_waiting(&self) {
-        let mut at = self.table.borrow().oldest;
+        let mut at = self.table.borrow().waiting.oldest;
         while let Some(index) = at {
             let table = self.table.borrow();
             let seat = &table.seats[index as usize];
@@ -118,6 +129,15 @@ impl Seat<'_> {
     /// Notes that this connection waits for a request from now, if it does not already, and which
     /// task is to be woken. False: it has to leave.
     pub(super) fn wait(&self, cx: &Context<'_>) -> bool {
+        self.queue(cx, Status::Waiting)
+    }
+
+    /// The same, for a client that does not take its answer.
+    pub(super) fn stall(&self, cx: &Context<'_>) -> bool {
+        self.queue(cx, Status::Stalled)
+    }
+
+    fn queue(&self, cx: &Context<'_>, status: Status) -> bool {
         let mut table = self.seats.table.borrow_mut();
         let seat = &mut table.seats[self.index as usize];
         if seat.status == Status::Reaped {
@@ -127,28 +147,25 @@ impl Seat<'_> {
             Some(waker) if waker.will_wake(cx.waker()) => {}
             _ => seat.waker = Some(cx.waker().clone()),
         }
-        if seat.status == Status::Busy {
-            table.link(self.index);
+        if seat.status != status {
+            table.unlink(self.index);
+            table.link(self.index, status);
         }
         true
     }
 
     /// Notes that a request is in progress.
     pub(super) fn work(&self) {
-        let mut table = self.seats.table.borrow_mut();
-        if table.seats[self.index as usize].status == Status::Waiting {
-            table.unlink(self.index);
-        }
+        self.seats.table.borrow_mut().unlink(self.index);
     }
 }
 
 impl Drop for Seat<'_> {
     fn drop(&mut self) {
         let mut table = self.seats.table.borrow_mut();
-        match table.seats[self.index as usize].status {
-            Status::Busy => {}
-            Status::Waiting => table.unlink(self.index),
-            Status::Reaped => table.leaving -= 1,
+        table.unlink(self.index);
+        if table.seats[self.index as usize].status == Status::Reaped {
+            table.leaving -= 1;
         }
         let next = table.free.replace(self.index);
         let waker = core::mem::replace(
@@ -186,28 +203,50 @@ impl Table {
         Some(index)
     }
 
-    fn link(&mut self, index: u32) {
-        let older = self.newest.replace(index);
-        match older {
-            Some(older) => self.seats[older as usize].next = Some(index),
-            None => self.oldest = Some(index),
+    /// The queue of those with this status.
+    fn queue(&mut self, status: Status) -> Option<&mut Queue> {
+        match status {
+            Status::Waiting => Some(&mut self.waiting),
+            Status::Stalled => Some(&mut self.stalled),
+            Status::Busy | Status::Reaped => None,
         }
-        let seat = &mut self.seats[index as usize];
-        (seat.status, seat.older, seat.next) = (Status::Waiting, older, None);
     }
 
+    fn link(&mut self, index: u32, status: Status) {
+        let Some(queue) = self.queue(status) else {
+            return;
+        };
+        let older = queue.newest.replace(index);
+        match older {
+            Some(older) => self.seats[older as usize].next = Some(index),
+            None => queue.oldest = Some(index),
+        }
+        let seat = &mut self.seats[index as usize];
+        (seat.status, seat.older, seat.next) = (status, older, None);
+    }
+
+    /// Takes a seat out of its queue, if it is in one.
     fn unlink(&mut self, index: u32) {
         let seat = &mut self.seats[index as usize];
-        seat.status = Status::Busy;
-        let (older, next) = (seat.older.take(), seat.next.take());
-        match older {
-            Some(older) => self.seats[older as usize].next = next,
-            None => self.oldest = next,
+        let status = seat.status;
+        let (older, next) = (seat.older, seat.next);
+        let Some(queue) = self.queue(status) else {
+            return;
+        };
+        if older.is_none() {
+            queue.oldest = next;
         }
-        match next {
-            Some(next) => self.seats[next as usize].older = older,
-            None => self.newest = older,
+        if next.is_none() {
+            queue.newest = older;
         }
+        if let Some(older) = older {
+            self.seats[older as usize].next = next;
+        }
+        if let Some(next) = next {
+            self.seats[next as usize].older = older;
+        }
+        let seat = &mut self.seats[index as usize];
+        (seat.status, seat.older, seat.next) = (Status::Busy, None, None);
     }
 }
 
@@ -220,11 +259,11 @@ mod tests {
     proptest! {
         /// The order of waiting, against a plain queue.
         #[test]
-        fn the_longest_waiting_leaves_first(steps in prop::collection::vec((0..5u8, 0..8usize), 0..200)) {
+        fn the_longest_waiting_leaves_first(steps in prop::collection::vec((0..6u8, 0..8usize), 0..200)) {
             let seats = Seats::default();
             let cx = &mut Context::from_waker(Waker::noop());
             let mut taken: [Option<Seat<'_>>; 8] = Default::default();
-            let mut queue = VecDeque::new();
+            let mut queues = [VecDeque::new(), VecDeque::new()];
             let mut reaped = [false; 8];
             for (what, i) in steps {
                 match (what, &taken[i]) {
@@ -233,22 +272,26 @@ mod tests {
                         prop_assert!(taken[i].is_some());
                         reaped[i] = false;
                     }
-                    (1, Some(seat)) => {
-                        prop_assert_eq!(seat.wait(cx), !reaped[i]);
-                        if !reaped[i] && !queue.contains(&i) {
-                            queue.push_back(i);
+                    (1 | 5, Some(seat)) => {
+                        let which = usize::from(what == 5);
+                        let stays = if which == 0 { seat.wait(cx) } else { seat.stall(cx) };
+                        prop_assert_eq!(stays, !reaped[i]);
+                        if !reaped[i] && !queues[which].contains(&i) {
+                            queues[which].push_back(i);
+                            queues[1 - which].retain(|q| *q != i);
                         }
                     }
                     (2, Some(seat)) => {
                         seat.work();
-                        queue.retain(|q| *q != i);
+                        queues.iter_mut().for_each(|queue| queue.retain(|q| *q != i));
                     }
                     (3, Some(_)) => {
                         taken[i] = None;
-                        queue.retain(|q| *q != i);
+                        queues.iter_mut().for_each(|queue| queue.retain(|q| *q != i));
                     }
                     (4, _) => {
-                        let oldest = queue.pop_front();
+                        let [waiting, stalled] = &mut queues;
+                        let oldest = waiting.pop_front().or_else(|| stalled.pop_front());
                         prop_assert_eq!(seats.reap(), oldest.is_some());
                         if let Some(oldest) = oldest {
                             reaped[oldest] = true;

@@ -365,6 +365,15 @@ fn a_client_that_never_acknowledges_the_end_is_cut_off() {
 }
 
 #[test]
+fn what_is_not_understood_is_counted() {
+    let mut talk = Talk::new(&service());
+    talk.client.send(b"nonsense\r\n\r\n");
+    talk.run();
+    let stats = talk.site.stats();
+    assert_eq!((stats.requests.get(), stats.by_class[3].get()), (1, 1));
+}
+
+#[test]
 fn half_a_request_and_the_end() {
     let text = say("GET / HTTP/1.1\r\nHo");
     assert!(text.starts_with("HTTP/1.1 400 "));
@@ -437,6 +446,41 @@ fn too_many_cost_the_longest_silent() {
     assert!(!kept.over() && !third.over());
     assert_eq!(site.active(), 2);
     assert_eq!(site.stats().refused.get(), 1);
+}
+
+#[test]
+fn if_nobody_is_silent_who_does_not_read_goes() {
+    let site = site(Limits {
+        connections: 2,
+        ..Limits::default()
+    });
+    let large = b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n";
+    let mut talks: Vec<_> = (0..3)
+        .map(|_| {
+            let mut talk = Talk::new(&site);
+            talk.client.window(100);
+            talk.client.send(large);
+            talk.run();
+            talk
+        })
+        .collect();
+    talks[0].run();
+    assert!(talks[0].client.aborted() && talks[0].over());
+    // The second has read since, so that the third waits for longer.
+    talks[1].client.window(100);
+    talks[1].run();
+    let mut fourth = Talk::new(&site);
+    fourth
+        .client
+        .send(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n");
+    fourth.run();
+    talks[2].run();
+    assert!(talks[2].client.aborted());
+    assert!(!talks[1].over() && !fourth.over());
+    assert!(fourth.client.received().ends_with("ok\n"));
+    talks[1].client.window(usize::MAX);
+    talks[1].run();
+    assert!(talks[1].client.received().ends_with("yyy"));
 }
 
 #[test]
