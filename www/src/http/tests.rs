@@ -4,6 +4,7 @@ mod script;
 mod slow;
 mod torture;
 
+use alloc::boxed::Box;
 use alloc::rc::Rc;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -525,5 +526,3 @@ fn without_a_404_page() {
     talk.run();
     assert!(talk.client.received().ends_with("\r\n\r\nnot found\n"));
 }
-
-use alloc::boxed::Box;
