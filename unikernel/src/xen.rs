@@ -274,6 +274,9 @@ async fn network(
             net
         );
     }
+    if config.ipv4_gateway.is_some() || config.ipv6_gateway.is_some() {
+        log::info!("net: a gateway is not needed: answers go where the question came from");
+    }
     let link_local = www::net::link_local(mac);
     log::info!(
         "net: http://[{link_local}%interface]:{}/, link-local",
