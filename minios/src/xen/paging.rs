@@ -3,7 +3,7 @@
 //! Virtual addresses are pseudo-physical ones: page frame `n` is mapped at `n << 12`, all RAM of it.
 //! The domain builder maps the image and a little more, everything writable and executable; this
 //! module replaces that with leaf tables of its own: text R-X, constants and the payload R--, all
-//! else RW-, page 0 and the guards not at all. Above RAM, after a gap, one leaf table (the
+//! else RW-, page 0 and the guard below the stack not at all. Above RAM, after a gap, one leaf table (the
 //! *window*) maps what belongs to Xen: the shared info page and the grant table.
 //!
 //! A PV guest's page tables must not be mapped writable anywhere while they are in use, so each new
@@ -62,6 +62,8 @@ pub(super) struct Layout {
 pub(super) enum MapError {
     /// The builder's tables are not where start_info says.
     BadTables,
+    /// A page of this domain has no machine frame behind it.
+    Hole,
     /// Not enough memory for the tables.
     NoRoom,
     /// Xen refused; its errno.
@@ -84,8 +86,8 @@ pub(super) unsafe fn mfn_to_pfn(mfn: u64) -> u64 {
     unsafe { at.read_volatile() }
 }
 
-fn linked(start: &'static u8, end: &'static u8) -> Range<usize> {
-    (start as *const u8 as usize) / PAGE_SIZE..(end as *const u8 as usize) / PAGE_SIZE
+fn linked(start: *const u8, end: *const u8) -> Range<usize> {
+    start as usize / PAGE_SIZE..end as usize / PAGE_SIZE
 }
 
 /// Replaces the builder's leaf tables. `payload` is the byte range of the image's payload.
@@ -98,14 +100,9 @@ pub(super) unsafe fn map_all(
 ) -> Result<Layout, MapError> {
     let frames = start_info.nr_pages as usize;
     let p2m = start_info.mfn_list as *const u64;
-    // SAFETY: the linker script defines these symbols; only their addresses are used.
-    let (text, rodata, guards) = unsafe {
-        (
-            linked(&__text_start, &__text_end),
-            linked(&__rodata_start, &__rodata_end),
-            linked(&__guard_start, &__guard_end),
-        )
-    };
+    let text = linked(&raw const __text_start, &raw const __text_end);
+    let rodata = linked(&raw const __rodata_start, &raw const __rodata_end);
+    let guard = linked(&raw const __guard_start, &raw const __guard_end);
     let payload = payload.start / PAGE_SIZE..payload.end.div_ceil(PAGE_SIZE);
     let pt_first = start_info.pt_base as usize / PAGE_SIZE;
     let tables = pt_first..pt_first + start_info.nr_pt_frames as usize;
@@ -127,11 +124,15 @@ pub(super) unsafe fn map_all(
 
     let chunks = frames.div_ceil(ENTRIES);
     let window = (chunks + 1) * ENTRIES * PAGE_SIZE;
-    for chunk in 0..chunks {
+    // The tables' own 2 MiB first, upwards, and what lies below last: each table that is hooked in
+    // maps more than the next ones take. From 0 upwards, the tables for a large image would not
+    // all fit the builder's padding.
+    let own = boot_end / ENTRIES;
+    for chunk in (own..chunks).chain(0..own) {
         let leaf = builder.take()?;
         for index in 0..ENTRIES {
             let pfn = chunk * ENTRIES + index;
-            let flags = if pfn == 0 || pfn >= frames || guards.contains(&pfn) {
+            let flags = if pfn == 0 || pfn >= frames || guard.contains(&pfn) {
                 0
             } else if text.contains(&pfn) {
                 TEXT
@@ -148,7 +149,7 @@ pub(super) unsafe fn map_all(
             let entry = if flags == 0 {
                 0
             } else {
-                builder.entry(pfn, flags)
+                builder.entry(pfn, flags)?
             };
             // SAFETY: `leaf` is a fresh page of ours, mapped writable until it is hooked in.
             unsafe { (leaf as *mut u64).add(index).write(entry) };
@@ -222,19 +223,19 @@ struct Builder {
 }
 
 impl Builder {
-    fn entry(&self, pfn: usize, flags: u64) -> u64 {
+    fn entry(&self, pfn: usize, flags: u64) -> Result<u64, MapError> {
         // SAFETY: the list has an entry for each frame.
         let mfn = unsafe { self.p2m.add(pfn).read() };
-        // A frame that was never populated has no machine frame.
-        if mfn & ADDRESS >> 12 == mfn {
-            mfn << 12 | flags
+        // The builder populates all of a PV domain; what it had not would be all ones.
+        if mfn & (ADDRESS >> 12) == mfn {
+            Ok(mfn << 12 | flags)
         } else {
-            0
+            Err(MapError::Hole)
         }
     }
 
-    /// The address of the next page for a table. It is mapped: pages are taken in order, and
-    /// each table that is hooked in maps 512 more.
+    /// The address of the next page for a table. It is mapped: by the builder's padding, which has
+    /// room for 128 tables, and then by those that were hooked in, of 512 pages each.
     fn take(&mut self) -> Result<usize, MapError> {
         if self.next >= self.frames {
             return Err(MapError::NoRoom);
@@ -266,10 +267,10 @@ impl Builder {
     /// # Safety
     /// As [`hook`](Self::hook).
     unsafe fn attach(&self, table: usize, parent: usize, index: usize) -> Result<(), MapError> {
-        let constant = self.entry(table / PAGE_SIZE, CONSTANT);
+        let constant = self.entry(table / PAGE_SIZE, CONSTANT)?;
         let update = MmuUpdate {
-            ptr: (self.entry(parent / PAGE_SIZE, 0) & ADDRESS) + index as u64 * 8,
-            val: self.entry(table / PAGE_SIZE, TABLE),
+            ptr: self.entry(parent / PAGE_SIZE, 0)? + index as u64 * 8,
+            val: self.entry(table / PAGE_SIZE, TABLE)?,
         };
         // SAFETY: nothing writes to the table any more; the rest is the caller's promise.
         unsafe {
