@@ -6,7 +6,7 @@
 
 use core::fmt;
 use core::ptr::null_mut;
-use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering, fence};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering, fence};
 
 use super::hypercall;
 use crate::abi::console as abi;
@@ -17,6 +17,9 @@ const PATIENCE: usize = 20_000;
 
 static RING: AtomicPtr<u8> = AtomicPtr::new(null_mut());
 static PORT: AtomicU32 = AtomicU32::new(0);
+
+/// Nobody took anything while we waited last: do not wait so long for each word of a report.
+static DEAF: AtomicBool = AtomicBool::new(false);
 
 /// # Safety
 /// `ring` is the console's page, mapped for ever, or null.
@@ -57,12 +60,16 @@ fn write(mut bytes: &[u8]) {
         )
     };
     let size = abi::OUT.len() as u32;
-    let mut patience = PATIENCE;
+    let mut patience = match DEAF.load(Ordering::Relaxed) {
+        true => 0,
+        false => PATIENCE,
+    };
     while !bytes.is_empty() {
         let at = produced.load(Ordering::Relaxed);
         let room = size.saturating_sub(at.wrapping_sub(consumed.load(Ordering::Acquire)));
         if room == 0 {
             if patience == 0 {
+                DEAF.store(true, Ordering::Relaxed);
                 return;
             }
             patience -= 1;
@@ -83,6 +90,7 @@ fn write(mut bytes: &[u8]) {
         produced.store(at.wrapping_add(count as u32), Ordering::Release);
         bytes = &bytes[count..];
         patience = PATIENCE;
+        DEAF.store(false, Ordering::Relaxed);
     }
     notify();
 }
