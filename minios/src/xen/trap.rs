@@ -3,6 +3,10 @@
 //! No exception is ever returned from. Xen pushes its frame onto the stack that is in use, without
 //! skipping the red zone, so what was interrupted is not whole any more; and nothing in this guest
 //! wants to be resumed.
+//!
+//! There is no stack but that one: a PV guest has no IST. When the stack overflows into its guard,
+//! Xen finds no place for the frame and crashes the domain itself, with a line on its own console
+//! and none on ours. What comes of it (`on_crash=`) is the same.
 
 use core::arch::global_asm;
 use core::fmt::Write;
@@ -86,6 +90,7 @@ global_asm!(
     ".quad trap_\\vector",
     ".endr",
     ".popsection",
+    ".purgem trap",
     report = sym report,
 );
 
