@@ -26,7 +26,7 @@ mod start;
 mod trap;
 
 use alloc::rc::Rc;
-use core::cell::RefCell;
+use core::cell::{Cell, RefCell};
 use core::fmt;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -39,7 +39,7 @@ use shared_info::SharedInfo;
 pub use provoke::Failure;
 pub use start::Boot;
 
-/// Bytes of the guest's stack. The linker script makes room for it between two guard pages.
+/// Bytes of the guest's stack. The linker script makes room for it above a guard page.
 pub(crate) const STACK_SIZE: usize = 128 * 1024;
 
 /// The system time at entry.
@@ -60,6 +60,8 @@ struct Inner {
     ports: RefCell<alloc::vec::Vec<u32>>,
     /// The system time that is 0 for us.
     started: u64,
+    /// The latest time that was told. The clocks of two processors may differ by a little.
+    latest: Cell<u64>,
     console: Option<(NonNull<u8>, u32)>,
     store: (NonNull<u8>, u32),
 }
@@ -144,7 +146,9 @@ impl Platform {
     #[inline]
     pub fn now(&self) -> Instant {
         let now = self.0.shared_info.system_time();
-        Instant::from_nanos(now.saturating_sub(self.0.started))
+        let now = now.saturating_sub(self.0.started).max(self.0.latest.get());
+        self.0.latest.set(now);
+        Instant::from_nanos(now)
     }
 
     /// The time since 1970.
@@ -161,8 +165,12 @@ impl Platform {
         if self.0.shared_info.any_pending() {
             return;
         }
-        // 0 means "no timeout" to Xen, and no deadline of ours lies there.
-        let timeout = until.map_or(0, |at| at.as_nanos().saturating_add(self.0.started));
+        // 0 means "no timeout" to Xen, and no deadline of ours lies there. To Xen the number has a
+        // sign: "never" must not become the past, or the loop would spin.
+        let timeout = until.map_or(0, |at| {
+            let at = at.as_nanos().saturating_add(self.0.started);
+            at.min(i64::MAX as u64)
+        });
         // Refused, if ever, for a port that was closed meanwhile; then the loop comes round again.
         let _ = hypercall::sched_poll(&self.0.ports.borrow(), timeout);
     }

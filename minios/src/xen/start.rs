@@ -2,6 +2,7 @@
 
 use alloc::rc::Rc;
 use core::arch::global_asm;
+use core::cell::Cell;
 use core::fmt::Write;
 use core::ops::Range;
 use core::ptr::NonNull;
@@ -58,6 +59,9 @@ global_asm!(
     "call {start}",
     "ud2",
     ".popsection",
+    // All assembly of a program may meet in one file.
+    ".purgem note",
+    ".purgem text_note",
     start = sym start,
 );
 
@@ -157,6 +161,7 @@ extern "C" fn start(start_info: *const StartInfo) -> ! {
         grants,
         ports: ports.into(),
         started,
+        latest: Cell::new(0),
         console,
         store: (store, start_info.store_evtchn),
     }));
