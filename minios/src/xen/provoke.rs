@@ -48,7 +48,7 @@ impl Failure {
     /// Fails in that way. What must not be possible is reported by coming back.
     pub fn provoke(self) {
         match self {
-            // SAFETY, here and below: each of these traps, and traps end the domain. Should one not
+            // SAFETY: here and below, each of these traps, and traps end the domain. Should one not
             // trap, it has changed a byte that nothing reads before the caller reports it.
             Failure::ReadNull => unsafe { asm!("mov {0}, [{0}]", inout(reg) 8usize => _) },
             // SAFETY: see above.
