@@ -72,8 +72,8 @@ pub fn gather() -> ([u8; 32], Sources) {
 
 /// A cryptographic generator.
 ///
-/// Not meant to survive a leak of its state: reseed it if that is a worry.
-#[derive(Clone)]
+/// Not meant to survive a leak of its state: reseed it if that is a worry. Not `Clone`, for a clone
+/// would say the same again.
 pub struct Rng(ChaCha20Rng);
 
 impl Rng {
