@@ -156,7 +156,10 @@ impl Kernel {
             }
         }
         let desc = found.ok_or(LinkError::NoNote)?;
-        let loaded = |load: &Segment| load.kind == PT_LOAD && load.covers(desc, NOTE_DESC as u64);
+        let loaded = |load: &Segment| {
+            // What takes no memory is left out of the image.
+            load.kind == PT_LOAD && load.mem_size > 0 && load.covers(desc, NOTE_DESC as u64)
+        };
         if !segments.iter().any(loaded) {
             return Err(LinkError::NoteNotLoaded);
         }

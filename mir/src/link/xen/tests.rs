@@ -233,6 +233,10 @@ fn what_breaks_the_contract_is_refused() {
     let mut unloaded = made.clone();
     unloaded.segments[0].file_size = 0x20;
     assert_eq!(refused(&unloaded), LinkError::NoteNotLoaded);
+    // In the file, and without a place in memory.
+    let mut placeless = made.clone();
+    placeless.segments[0].mem_size = 0;
+    assert_eq!(refused(&placeless), LinkError::NoteNotLoaded);
 
     let mut distances = made.clone();
     distances.segments[1].phys += PAGE;
