@@ -10,6 +10,8 @@ pub(super) mod http_date {
 
     /// What is read is a date, and the same one to others.
     pub(in super::super) fn run(bytes: &[u8]) {
+        // As a header field's value comes.
+        let bytes = bytes.trim_ascii();
         let ours = date::parse(bytes, NOW);
         if let Some(unix) = ours {
             let again = date::imf_fixdate(unix);
