@@ -10,8 +10,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
 use smoltcp::iface::{Config as ClientConfig, Interface, SocketHandle, SocketSet};
+use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::socket::tcp::{Socket, SocketBuffer, State};
-use smoltcp::wire::{EthernetAddress, IpAddress, IpCidr, Ipv4Cidr};
+use smoltcp::wire::{
+    EthernetAddress, EthernetFrame, EthernetProtocol, IpAddress, IpCidr, IpProtocol, IpRepr,
+    Ipv4Cidr, TcpControl, TcpPacket, TcpRepr, TcpSeqNumber,
+};
 use www::net::wire::{Abilities, Wire, pair};
 use www::net::{Config, Duration, Instant, Net, NetConn, Next};
 use www::{Conn, ConnError, Stack};
@@ -323,6 +327,48 @@ impl World {
         });
         got
     }
+}
+
+/// A TCP segment from any host behind the client's MAC address, all checksums right.
+#[must_use]
+pub fn segment(
+    source: [u8; 4],
+    port: u16,
+    control: TcpControl,
+    seq: u32,
+    ack: Option<u32>,
+    payload: &[u8],
+) -> Vec<u8> {
+    let source = IpAddress::Ipv4(source.into());
+    let tcp = TcpRepr {
+        src_port: port,
+        dst_port: PORT,
+        control,
+        seq_number: TcpSeqNumber(seq as i32),
+        ack_number: ack.map(|ack| TcpSeqNumber(ack as i32)),
+        window_len: 8000,
+        window_scale: None,
+        max_seg_size: (control == TcpControl::Syn).then_some(1460),
+        sack_permitted: false,
+        sack_ranges: [None; 3],
+        timestamp: None,
+        payload,
+    };
+    let ip = IpRepr::new(source, SERVER, IpProtocol::Tcp, tcp.buffer_len(), 64);
+    let mut frame = vec![0; 14 + ip.buffer_len()];
+    let mut ethernet = EthernetFrame::new_unchecked(&mut frame[..]);
+    ethernet.set_dst_addr(EthernetAddress(SERVER_MAC));
+    ethernet.set_src_addr(EthernetAddress(CLIENT_MAC));
+    ethernet.set_ethertype(EthernetProtocol::Ipv4);
+    let checksum = ChecksumCapabilities::default();
+    ip.emit(&mut frame[14..], &checksum);
+    tcp.emit(
+        &mut TcpPacket::new_unchecked(&mut frame[34..]),
+        &source,
+        &SERVER,
+        &checksum,
+    );
+    frame
 }
 
 /// Moves what has arrived to the end of `into`.

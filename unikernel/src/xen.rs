@@ -249,8 +249,9 @@ async fn network(
     stack.max_connections = config
         .max_connections
         .unwrap_or((spare / 2048).clamp(64, 50_000));
+    // The rest is for those who come anew: HTTP knows better than TCP who can be spared for them.
     let limits = Limits {
-        connections: stack.max_connections,
+        connections: stack.max_connections - stack.max_connections / 16,
         ..Limits::default()
     };
     log::info!(
@@ -287,7 +288,7 @@ async fn network(
     net.announce(stack_time(domain));
     let stats = Rc::new(Stats::default());
     let service = Rc::new(Service::new(pack, WallClock(domain.clone()), limits, stats));
-    let driver = drive(domain.clone(), net.clone(), events);
+    let driver = drive(domain.clone(), net.clone(), events, service.clone());
     let accepter = accept(net, service.clone(), spawner.clone());
     spawner
         .spawn(driver)
@@ -308,11 +309,18 @@ async fn accept(net: Net<Netfront>, service: Rc<Site>, spawner: Spawner) {
 
 /// Drives the stack: a round when the interface has something, when a connection has something to
 /// send, and when a timer is due.
-async fn drive(domain: Domain, net: Net<Netfront>, events: Events) {
+async fn drive(domain: Domain, net: Net<Netfront>, events: Events, service: Rc<Site>) {
     let mut timer = pin!(domain.sleep(Duration::ZERO));
+    let mut refused = 0;
     loop {
         let next = net.poll(stack_time(&domain));
         net.with_device(Netfront::flush);
+        // Whoever found no memory sends again soon; somebody who only waits makes room until then.
+        let short = net.stats().out_of_memory;
+        if short != refused {
+            refused = short;
+            service.reap();
+        }
         if next.more {
             yield_now().await;
             continue;
