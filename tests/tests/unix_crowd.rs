@@ -1,7 +1,8 @@
 //! The Unix binary among many clients that want nothing, or not all that they asked for.
 
+use std::collections::VecDeque;
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{Ipv4Addr, TcpStream};
 use std::process::Command;
 
 use tests::unix::{Server, binary, rest};
@@ -26,6 +27,41 @@ fn a_thousand_silent_connections() {
     late.set_nonblocking(false).unwrap();
     late.write_all(b"GET /small HTTP/1.0\r\n\r\n").unwrap();
     assert!(rest(&mut late).ends_with("small\n"));
+}
+
+/// Says `what` on each of so many connections, and nothing more, with not one of them closed by the
+/// client before 600 others have come after it.
+fn crowd(count: u32, what: &[u8]) {
+    const KEPT: usize = 600;
+    let server = Server::start(&["--max-connections=400"]);
+    let mut kept = VecDeque::new();
+    for number in 0..count {
+        // One address has not as many ports.
+        let address = Ipv4Addr::new(127, 0, 0, 1 + (number % 16) as u8);
+        let mut stream = TcpStream::connect((address, server.port)).unwrap();
+        // The server may have cut it off already.
+        let _ = stream.write_all(what);
+        kept.push_back(stream);
+        if kept.len() > KEPT {
+            kept.pop_front();
+        }
+        if number % 10_000 == 5000 {
+            server.serves();
+        }
+    }
+    server.serves();
+    assert!(kept.iter_mut().any(|stream| !ended(stream)));
+    assert!(ended(&mut kept[0]), "others came after it");
+}
+
+#[test]
+fn a_hundred_thousand_silent_connections() {
+    crowd(100_000, b"");
+}
+
+#[test]
+fn twenty_thousand_half_requests() {
+    crowd(20_000, b"GET / HTTP/1.1\r\nHost: ");
 }
 
 #[test]
