@@ -1,0 +1,30 @@
+# shellcheck shell=bash
+# What the guest is told on its command line, and images that are not as they should be.
+
+# Ends by itself, with poweroff, and has said this.
+check_refusal() { # WHAT TEXT [KEY=VALUE]...
+    local what=$1 text=$2
+    shift 2
+    stop
+    create "$@"
+    check "$what: it ends" wait_for 30 gone
+    check "$what: it says why" grep -qE -- "$text" <(console)
+    expect "$what: poweroff" 'reason code 0' \
+        "$(grep -o 'reason code [0-9]*' "/var/log/xen/xl-$NAME.log" | tail -n 1)"
+    expect "$what: no crash" '' "$(console | grep -F '***')"
+}
+
+check_refusal 'a wrong argument' "unknown argument '--http-prot': did you mean --http-port" 'extra="--http-prot=81"'
+check_refusal 'nonsense' "unknown argument '--nonsense'" 'extra="--nonsense"'
+check_refusal 'a wrong value' "--ipv4 takes an address such as 10.0.0.2/24, not 'here'" 'extra="--ipv4=here"'
+check_refusal '--help' '--http-port=PORT' 'extra="--help"'
+check_refusal 'no site' 'there is no site in this image' 'kernel="base.xen"'
+check_refusal 'an altered pack' 'the site in this image cannot be used: ' 'kernel="altered.xen"'
+check_refusal 'a truncated pack' 'the site in this image cannot be used: ' 'kernel="truncated.xen"'
+
+stop
+create 'extra="--http-port=8081 --ipv4=10.0.0.7/24 --logs=debug"'
+check 'another address and port' wait_for 30 curl -fsS -m 5 -o /dev/null http://10.0.0.7:8081/
+expect 'the usual ones are closed' 7 "$(curl -s -m 5 -o /dev/null http://10.0.0.7:80/; echo $?)"
+check '--logs=debug' grep -qiE 'debug' <(console)
+well 'arguments'

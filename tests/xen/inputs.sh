@@ -1,0 +1,112 @@
+# shellcheck shell=bash
+# Images and expectations for the checks in dom0, each made by input_NAME in $WORK/in; and what the host checks by
+# itself, host_NAME.
+
+# shellcheck source=tests/xen/dom0/pages.sh
+. "$HERE/dom0/pages.sh"
+
+expect() { # WHAT EXPECTED ACTUAL
+    if [ "$2" = "$3" ]; then
+        echo "  ok: $1"
+    else
+        printf '  FAILED: %s\n    expected: %s\n    actual:   %s\n' "$1" "$2" "$3"
+    fi
+}
+
+image() { # NAME SITE
+    "$MIR" build -t xen --base "$BASE" --site "$2" --no-cache -o "$WORK/in/$1.xen"
+}
+
+# A front page, and a file of random bytes.
+site_with() { # FOLDER FILE BYTES
+    mkdir -p "$1/content" "$1/static"
+    printf '# A file\n\n[Here](/%s).\n' "$2" >"$1/content/index.md"
+    head -c "$3" /dev/urandom >"$1/static/$2"
+}
+
+input_site() { write_pages "$BASE" "$WORK/in/site"; }
+
+input_hostile() { [ -e "$WORK/in/site" ] || input_site; }
+
+input_file() {
+    site_with "$WORK/file" 64m.bin $((64 << 20))
+    sha256sum <"$WORK/file/static/64m.bin" >"$WORK/in/file.sum"
+    image file "$WORK/file"
+}
+
+input_life() {
+    site_with "$WORK/life" 16m.bin $((16 << 20))
+    image life "$WORK/life"
+}
+
+input_small() {
+    local i
+    for i in 00 01 02 03 04 05; do site_with "$WORK/small" "$i.bin" $((1 << 20)); done
+    image small "$WORK/small" && write_pages "$WORK/in/small.xen" "$WORK/in/small"
+}
+
+# The image without its pack, and with one that is not as it was written.
+input_arguments() {
+    local kernel byte at
+    kernel=${CARGO_TARGET_DIR:-$PROJECT/target}/x86_64-unknown-linux-gnu/kernel/mir-www-xen
+    cp "$kernel" "$WORK/in/base.xen"
+    cp "$BASE" "$WORK/in/altered.xen"
+    # the pack is at the image's end; its last bytes are a body's
+    at=$(($(stat -c %s "$BASE") - 100))
+    byte=$(od -An -tu1 -j "$at" -N 1 "$BASE")
+    # shellcheck disable=SC2059 # the format is the byte
+    printf "\\x$(printf %02x $((byte ^ 1)))" | dd of="$WORK/in/altered.xen" bs=1 seek="$at" conv=notrunc status=none
+    truncate_pack "$BASE" "$WORK/in/truncated.xen"
+}
+
+# Takes 1000 bytes off the pack by the note's length, as if somebody had cut it and mended the headers.
+truncate_pack() { # IMAGE OUT
+    local note length
+    cp "$1" "$2"
+    note=$(LC_ALL=C grep -obUaP '\x08\0\0\0\x10\0\0\0\x01\0\0\0mir-www\0' "$1" | head -n 1 | cut -d: -f1)
+    [ -n "$note" ] || return
+    length=$(($(od -An -td8 -j $((note + 28)) -N 8 "$1") - 1000))
+    # shellcheck disable=SC2059
+    printf "$(printf '\\x%02x' $((length & 255)) $((length >> 8 & 255)) $((length >> 16 & 255)) $((length >> 24 & 255)))" |
+        dd of="$2" bs=1 seek=$((note + 28)) conv=notrunc status=none
+}
+
+# Pages of a project that has nothing to do with this one, if they lie beside the project; else some that are made here.
+input_corpus() {
+    local site=$PROJECT/../shared/corpus/tokio i
+    if [ -d "$site" ]; then
+        echo 'the tokio corpus' >"$WORK/in/corpus.name"
+    else
+        echo "  (../shared/corpus/tokio is not there: a generated site takes its place)" >&2
+        echo 'a generated site' >"$WORK/in/corpus.name"
+        site=$WORK/corpus
+        mkdir -p "$site/content/a b"
+        for i in {1..40}; do
+            printf -- '---\ntitle: Page %s\n---\n\n%s\n' "$i" "$(yes "Some *words* on number $i." | head -n $((i * 20)))" \
+                >"$site/content/a b/pagé $i.md"
+        done
+    fi
+    image corpus "$site" && write_pages "$WORK/in/corpus.xen" "$WORK/in/corpus" || return
+    "$MIR" build -t unix --base "$DIST/mir-www" --site "$site" --no-cache -o "$WORK/corpus-unix"
+}
+
+host_corpus() {
+    local tries=0 server url
+    "$WORK/corpus-unix" --ipv4=127.0.0.1 --http-port=0 >"$WORK/corpus-url" 2>"$WORK/corpus-log" &
+    server=$!
+    until url=$(grep -o 'http://[0-9.:]*' "$WORK/corpus-url") || [ $((tries += 1)) -gt 200 ]; do sleep 0.1; done
+    check_pages "$(cat "$WORK/in/corpus.name"), Unix" "$url" "$WORK/in/corpus"
+    kill "$server"
+    wait "$server"
+}
+
+# The image without its site: what mir says of it.
+host_small() {
+    local size
+    size=$(sed -n 's/.*small\.xen: .* bytes, \([0-9]*\) without its site$/\1/p' "$WORK/inputs.log")
+    if [ "${size:-9999999}" -le $((512 << 10)) ]; then
+        echo "  ok: the image without its site has $size bytes, at most 512 KiB"
+    else
+        echo "  FAILED: the image without its site has $size bytes, over 512 KiB"
+    fi
+}
