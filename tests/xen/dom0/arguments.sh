@@ -7,7 +7,7 @@ check_refusal() { # WHAT TEXT [KEY=VALUE]...
     shift 2
     stop
     create "$@"
-    check "$what: it ends" wait_for 30 gone
+    check "$what: it ends" wait_for 60 gone
     check "$what: it says why" grep -qE -- "$text" <(console)
     expect "$what: poweroff" 'reason code 0' \
         "$(grep -o 'reason code [0-9]*' "/var/log/xen/xl-$NAME.log" | tail -n 1)"
@@ -24,7 +24,7 @@ check_refusal 'a truncated pack' 'the site in this image cannot be used: ' 'kern
 
 stop
 create 'extra="--http-port=8081 --ipv4=10.0.0.7/24 --logs=debug"'
-check 'another address and port' wait_for 30 curl -fsS -m 5 -o /dev/null http://10.0.0.7:8081/
+check 'another address and port' wait_for 60 curl -fsS -m 5 -o /dev/null http://10.0.0.7:8081/
 expect 'the usual ones are closed' 7 "$(curl -s -m 5 -o /dev/null http://10.0.0.7:80/; echo $?)"
 check '--logs=debug' grep -qiE 'debug' <(console)
 well 'arguments'

@@ -73,7 +73,7 @@ start() { # [KEY=VALUE]...
 
 stop() {
     gone || xl destroy "$NAME" 2>/dev/null
-    wait_for 20 gone
+    wait_for 60 gone
 }
 
 console_from=0

@@ -4,16 +4,28 @@
 # Ends of the guest as the toolstack saw them: "reason code 0" is poweroff, 1 reboot, 3 crash.
 reason() { grep -o 'reason code [0-9]*' "/var/log/xen/xl-$NAME.log" | tail -n 1; }
 
-# It has ended within 3 s, with code 0.
+# It has ended within 3 s of the request, with code 0. That is when Xen says so: what xl does afterwards, on an emulated
+# machine that may be busy, is not the guest's time.
 check_shutdown() { # WHAT
-    local begun took
-    begun=$(now)
-    xl shutdown "$NAME" >/dev/null
-    wait_for 20 gone
-    took=$(seconds_since "$begun")
+    local events watcher asked took
+    events=$(mktemp)
+    # the first event is the watch itself
+    xenstore-watch -n 2 @releaseDomain >"$events" &
+    watcher=$!
+    wait_for 20 grep -q . "$events"
+    xl shutdown "$NAME" >/dev/null 2>&1
+    asked=$(now)
+    wait_for 60 ended_process "$watcher"
+    took=$(seconds_since "$asked")
     check "$1 ends in under 3 s ($took)" awk -v t="$took" 'BEGIN { exit !(t < 3) }'
+    check "$1: xl sees it go" wait_for 60 gone
+    echo "  (after $(seconds_since "$asked") s)"
     expect "$1: poweroff" 'reason code 0' "$(reason)"
+    kill "$watcher" 2>/dev/null
+    rm "$events"
 }
+
+ended_process() { ! kill -0 "$1" 2>/dev/null; }
 
 start
 check_shutdown 'xl shutdown'
@@ -30,7 +42,7 @@ start
 domid=$(xl domid "$NAME")
 another() { [ "$(xl domid "$NAME")" != "$domid" ] && serves; }
 xl reboot "$NAME" >/dev/null
-check 'xl reboot: another domain serves' wait_for 30 another
+check 'xl reboot: another domain serves' wait_for 120 another
 
 xl pause "$NAME"
 expect 'paused: no answer' 28 "$(curl -s -m 1 -o /dev/null "$URL/healthz"; echo $?)"
@@ -48,7 +60,7 @@ check_shutdown 'xl shutdown without an interface'
 good=0
 begun=$(now)
 for ((i = 0; i < 20; i++)); do
-    create && wait_for 30 serves && good=$((good + 1))
+    create && wait_for 60 serves && good=$((good + 1))
     xl destroy "$NAME"
 done
 expect '20 times xl create and xl destroy: it served' 20 "$good"
