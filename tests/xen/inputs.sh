@@ -48,7 +48,7 @@ input_small() {
 # The image without its pack, and with one that is not as it was written.
 input_arguments() {
     local kernel byte at
-    kernel=${CARGO_TARGET_DIR:-$PROJECT/target}/x86_64-unknown-linux-gnu/kernel/mir-www-xen
+    kernel=${CARGO_TARGET_DIR:-target}/x86_64-unknown-linux-gnu/kernel/mir-www-xen
     cp "$kernel" "$WORK/in/base.xen"
     cp "$BASE" "$WORK/in/altered.xen"
     # the pack is at the image's end; its last bytes are a body's
@@ -71,9 +71,19 @@ truncate_pack() { # IMAGE OUT
         dd of="$2" bs=1 seek=$((note + 28)) conv=notrunc status=none
 }
 
+input_traps() {
+    failing=$(scripts/build-xen --failing) && cp "$failing" "$WORK/in/failing.xen"
+}
+
+host_traps() {
+    expect 'scripts/symbolize names what failed' 'minios::xen::provoke::Failure::provoke' \
+        "$(sed -n 's/^    | //p' "$WORK/out" | scripts/symbolize --kernel "$failing" 2>&1 |
+            grep -o 'minios::xen::provoke::Failure::provoke' | head -n 1)"
+}
+
 # Pages of a project that has nothing to do with this one, if they lie beside the project; else some that are made here.
 input_corpus() {
-    local site=$PROJECT/../shared/corpus/tokio i
+    local site=../shared/corpus/tokio i
     if [ -d "$site" ]; then
         echo 'the tokio corpus' >"$WORK/in/corpus.name"
     else
