@@ -6,7 +6,7 @@ check_refusal() { # WHAT TEXT [KEY=VALUE]...
     local what=$1 text=$2
     shift 2
     stop
-    create "$@"
+    create 'vif=[]' "$@"
     check "$what: it ends" wait_for 60 gone
     check "$what: it says why" grep -qE -- "$text" <(console)
     expect "$what: poweroff" 'reason code 0' \

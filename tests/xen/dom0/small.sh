@@ -18,8 +18,9 @@ least=16
 for memory in 14 12 11 10 9 8; do
     stop
     create 'kernel="small.xen"' "memory=$memory" >/dev/null 2>&1 || break
-    wait_for 15 serves || break
+    wait_for 20 serves || break
     curl -fsS -m 30 -o /dev/null "$URL/00.bin" || break
     least=$memory
 done
+[ "$memory" -eq "$least" ] || console | tail -n 2 | sed "s/^/    | $memory MiB: /"
 echo "  (the least memory that serves this site: $least MiB)"
