@@ -16,6 +16,6 @@ check "dom0's interface sees frames over the MTU ($large of them)" test "$large"
 length=$(sed -n '/IP 10.0.0.2.80 >/s/.*length \([0-9]*\).*/\1/p' "$frames" | sort -n | tail -n 1)
 check "the largest of them has $length bytes" test "${length:-0}" -gt 30000
 expect 'the MTU' 1500 "$(cat "/sys/class/net/$(vif)/mtu")"
-check 'the log says that TSO was agreed' grep -qE 'vif/0 .*tso4' <(console)
+says 'the log says that TSO was agreed' 'vif/0 .*tso4'
 well 'file'
 rm "$frames"

@@ -82,6 +82,26 @@ console() { tail -c "+$((console_from + 1))" "$CONSOLE" | tr -d '\r'; }
 
 console_has() { console | grep -qF -- "$1"; } # TEXT
 
+# The console has this, perhaps over several lines.
+says() { # WHAT PATTERN
+    if console | tr '\n' ' ' | grep -qE -- "$2"; then
+        ok "$1"
+    else
+        failed "$1"
+        show
+    fi
+}
+
+# How the last guest ended, as the toolstack saw it.
+reason() {
+    case $(grep -o 'reason code [0-9]*' "/var/log/xen/xl-$NAME.log" | tail -n 1) in
+    *' 0') echo poweroff ;;
+    *' 1') echo reboot ;;
+    *' 3') echo crash ;;
+    *) echo unknown ;;
+    esac
+}
+
 show() {
     console | tail -n 40 | sed 's/^/    | /'
     xl list | sed 's/^/    | /'

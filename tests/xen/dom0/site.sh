@@ -8,7 +8,7 @@ check 'xl create www.xl' xl create -q www.xl
 check 'it serves' wait_for 60 serves
 # Somebody who attaches late sees the boot too.
 check 'xl console shows the boot log' grep -q 'ready' <(timeout 20 xl console "$NAME" < <(sleep 3) 2>/dev/null)
-check 'the log says what was agreed with netback' grep -qE 'vif/0 .*tso4' <(console)
+says 'the log says what was agreed with netback' 'vif/0 .*tso4'
 
 check_pages 'IPv4' "$URL" "$IN/site"
 check 'ping' ping -c 3 -i 0.2 -W 5 "$ADDRESS"
