@@ -35,7 +35,8 @@ check_shutdown 'xl shutdown while somebody downloads'
 kill "$client" 2>/dev/null
 wait "$client"
 
-start
+# xl goes to / when it has created a domain, and looks for the kernel again when it reboots.
+start "kernel=\"$IN/mir-www.xen\""
 domid=$(xl domid "$NAME")
 another() { [ "$(xl domid "$NAME")" != "$domid" ] && serves; }
 xl reboot "$NAME" >/dev/null
