@@ -148,6 +148,16 @@ impl Kernel {
                 if desc.len() != NOTE_DESC {
                     return Err(LinkError::Headers("the length of the `mir-www` note"));
                 }
+                // What takes no memory is left out of the image, and a segment of notes that is
+                // not within another is copied away from it.
+                let loaded = |load: &Segment| {
+                    load.kind == PT_LOAD
+                        && load.mem_size > 0
+                        && load.covers(segment.offset, segment.file_size)
+                };
+                if !segments.iter().any(loaded) {
+                    return Err(LinkError::NoteNotLoaded);
+                }
                 let at = segment.offset + desc.start as u64;
                 if found.is_some_and(|other| other != at) {
                     return Err(LinkError::TwoNotes);
@@ -156,13 +166,6 @@ impl Kernel {
             }
         }
         let desc = found.ok_or(LinkError::NoNote)?;
-        let loaded = |load: &Segment| {
-            // What takes no memory is left out of the image.
-            load.kind == PT_LOAD && load.mem_size > 0 && load.covers(desc, NOTE_DESC as u64)
-        };
-        if !segments.iter().any(loaded) {
-            return Err(LinkError::NoteNotLoaded);
-        }
         let virt = elf::read_u64(file, desc as usize);
         let length = elf::read_u64(file, desc as usize + 8);
         Ok(Self {

@@ -237,6 +237,10 @@ fn what_breaks_the_contract_is_refused() {
     let mut placeless = made.clone();
     placeless.segments[0].mem_size = 0;
     assert_eq!(refused(&placeless), LinkError::NoteNotLoaded);
+    // In memory, but in a segment that reaches over the end of what is loaded.
+    let mut overhanging = made.clone();
+    overhanging.segments[2].file_size = 0x1300;
+    assert_eq!(refused(&overhanging), LinkError::NoteNotLoaded);
 
     let mut distances = made.clone();
     distances.segments[1].phys += PAGE;
