@@ -21,7 +21,9 @@ pub(super) mod http_date {
         }
         // Two digits of a year are read differently by intent.
         let of_two_digits = bytes.contains(&b'-');
-        let text = std::str::from_utf8(bytes).ok().filter(|_| !of_two_digits);
+        let text = std::str::from_utf8(bytes).ok();
+        // White space that HTTP does not know is nothing to them.
+        let text = text.filter(|text| !of_two_digits && text.trim() == *text);
         if let Some(Ok(theirs)) = text.map(httpdate::parse_http_date) {
             let since = theirs
                 .duration_since(UNIX_EPOCH)
