@@ -102,6 +102,7 @@ input_corpus() {
 
 host_corpus() {
     local tries=0 server url
+    : >"$WORK/corpus-url"
     "$WORK/corpus-unix" --ipv4=127.0.0.1 --http-port=0 >"$WORK/corpus-url" 2>"$WORK/corpus-log" &
     server=$!
     until url=$(grep -o 'http://[0-9.:]*' "$WORK/corpus-url") || [ $((tries += 1)) -gt 200 ]; do sleep 0.1; done
