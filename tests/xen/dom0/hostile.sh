@@ -34,7 +34,7 @@ hping3 -q -c 1 -S -p 80 -a 10.0.0.99 "$ADDRESS" >/dev/null 2>&1
 unharmed 'one spoofed SYN'
 
 begun=$(now)
-timeout 120 hping3 -q -c 20000 -i u50 -S -p 80 --rand-source "$ADDRESS" >"$IN/hping" 2>&1
+timeout 300 hping3 -q -c 20000 -i u50 -S -p 80 --rand-source "$ADDRESS" >"$IN/hping" 2>&1
 echo "  ($(grep -o '^[0-9]* packets transmitted' "$IN/hping") in $(seconds_since "$begun") s)"
 expect '20,000 SYNs were sent' '20000 packets transmitted' "$(grep -o '^[0-9]* packets transmitted' "$IN/hping")"
 unharmed '20,000 SYNs from anywhere'
