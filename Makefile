@@ -37,7 +37,7 @@ xen: tools
 	scripts/build-xen
 	$(MIR) build -t xen --base $(CARGO_TARGET_DIR)/x86_64-unknown-linux-gnu/kernel/mir-www-xen \
 	    --site $(SITE) -o $(DIST)/mir-www.xen
-	@cp -f xl-configs/www.xl $(DIST)/www.xl
+	@sed 's|^kernel = .*|kernel = "$(abspath $(DIST))/mir-www.xen"|' xl-configs/www.xl > $(DIST)/www.xl
 	@echo 'Start it with: cd $(DIST) && sudo xl create -c www.xl'
 
 xen-run: xen

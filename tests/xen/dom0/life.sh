@@ -35,8 +35,7 @@ check_shutdown 'xl shutdown while somebody downloads'
 kill "$client" 2>/dev/null
 wait "$client"
 
-# xl goes to / when it has created a domain, and looks for the kernel again when it reboots.
-start "kernel=\"$IN/mir-www.xen\""
+start
 domid=$(xl domid "$NAME")
 another() { [ "$(xl domid "$NAME")" != "$domid" ] && serves; }
 xl reboot "$NAME" >/dev/null
