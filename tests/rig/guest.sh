@@ -40,7 +40,8 @@ xl create /root/guest.xl || bad 'xl create'
 wait-for 200 ping -c 1 -W 1 10.0.0.2 || bad 'no ping'
 wait-for 60 curl -s -m 5 http://10.0.0.2/ || bad 'no HTTP'
 [ "$(curl -s -m 20 http://10.0.0.2/)" = from-guest ] || bad 'wrong page'
-ping -6 -c 1 -W 20 fe80::216:3eff:fe00:10%xenbr0 >/dev/null || bad 'no IPv6'
+# Not at once: Linux first asks whether somebody else has the address.
+wait-for 60 ping -6 -c 1 -W 1 fe80::216:3eff:fe00:10%xenbr0 >/dev/null || bad 'no IPv6'
 ethtool -k vif1.0 >/dev/null || bad 'no vif1.0'
 guest-log linux | grep -q guest-is-ready || bad 'guest-log lacks its output'
 xl destroy linux
