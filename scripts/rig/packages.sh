@@ -16,6 +16,8 @@ apt_options() {
     local keyring=/usr/share/keyrings/debian-archive-keyring.gpg suite
     [ -r "$keyring" ] ||
         die "this is not Debian 12, whose packages the rig is made of: install debian-archive-keyring, by which they are checked"
+    [ -n "${XEN_RIG_MIRROR-}" ] ||
+        die "this is not Debian 12, whose packages the rig is made of: set XEN_RIG_MIRROR to the address of a Debian mirror, below which debian/ and debian-security/ are"
     for suite in debian:bookworm debian-security:bookworm-security; do
         printf 'deb [arch=amd64 signed-by=%s] %s/%s %s main\n' "$keyring" "${XEN_RIG_MIRROR%/}" "${suite%:*}" "${suite#*:}"
     done >"$state/sources.list"
