@@ -103,7 +103,7 @@ impl Crowd {
 
     /// As the guest's driver does: for who finds no memory, somebody who only waits makes room.
     fn tend(&mut self) {
-        let short = self.world.net.stats().out_of_memory;
+        let short = self.world.net.out_of_memory();
         if short != self.short {
             self.short = short;
             self.site.reap();

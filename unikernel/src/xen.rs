@@ -316,7 +316,7 @@ async fn drive(domain: Domain, net: Net<Netfront>, events: Events, service: Rc<S
         let next = net.poll(stack_time(&domain));
         net.with_device(Netfront::flush);
         // Whoever found no memory sends again soon; somebody who only waits makes room until then.
-        let short = net.stats().out_of_memory;
+        let short = net.out_of_memory();
         if short != refused {
             refused = short;
             service.reap();

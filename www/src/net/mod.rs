@@ -150,6 +150,12 @@ impl<D: Device> Net<D> {
         self.inner.borrow().core.stats()
     }
 
+    /// [`NetStats::out_of_memory`] alone, cheap enough to look at after each poll.
+    #[must_use]
+    pub fn out_of_memory(&self) -> u64 {
+        self.inner.borrow().core.stats.out_of_memory
+    }
+
     /// Says to all on the link where our addresses are: gratuitous ARP, unsolicited neighbour
     /// advertisements, listener reports. At the start, and when the link comes back.
     pub fn announce(&self, now: Instant) {
