@@ -15,8 +15,10 @@ pub mod http;
 pub mod net;
 pub mod pack;
 pub mod seam;
+pub mod sectors;
 pub mod stats;
 pub mod store;
 
 pub use seam::{Clock, Conn, ConnError, Stack};
+pub use sectors::{Sector, Sectors, SectorsError};
 pub use store::Store;

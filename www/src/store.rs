@@ -47,6 +47,8 @@ pub enum Lookup<A> {
 pub enum StoreError {
     /// What it stands on failed, or holds what it should not.
     Failed,
+    /// What it stands on is away: it may come back.
+    Away,
     /// It has no memory for it now.
     OutOfMemory,
 }

@@ -259,7 +259,9 @@ impl<S: Store, T: Clock> Service<S, T> {
             }
             Ok(Lookup::NotAcceptable) => return Plan::Canned(&canned::NOT_ACCEPTABLE),
             Err(StoreError::Failed) => return Plan::Canned(&canned::FAILED),
-            Err(StoreError::OutOfMemory) => return Plan::Canned(&canned::UNAVAILABLE),
+            Err(StoreError::Away | StoreError::OutOfMemory) => {
+                return Plan::Canned(&canned::UNAVAILABLE);
+            }
         };
         if answer.status() != 200 {
             return Plan::Page(answer);
