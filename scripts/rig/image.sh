@@ -5,9 +5,18 @@
 # The image is rebuilt when the packages or anything that shapes it changed.
 image_stamp() {
     {
-        cat "$LOCK" "$RIG/contents.txt" "$RIG/image.sh"
-        cd "$RIG/dom0" && find . -type f -print0 | sort -z | xargs -0 sha256sum
+        cat "$LOCK" "$RIG/image.sh"
+        list_stamp contents
+        cd "$RIG"
+        overlays | while read -r overlay; do find "$overlay" -type f -print0 | sort -z | xargs -0 sha256sum; done
     } | sha256sum | cut -c1-16
+}
+
+# The folders of files that are laid over dom0.
+overlays() {
+    local extra
+    echo dom0
+    for extra in "${EXTRAS[@]}"; do [ ! -d "$RIG/dom0-$extra" ] || echo "dom0-$extra"; done
 }
 
 # The path inside the tree, with the links of a merged /usr taken out.
@@ -47,7 +56,7 @@ take_files() {
         done < <(cd "$TREE" && compgen -G "$pattern")
         [ ${#found[@]} -gt 0 ] || die "contents.txt: nothing in the packages matches $pattern"
         for path in "${found[@]}"; do take "$path"; done
-    done < <(list_entries "$RIG/contents.txt")
+    done < <(list_entries contents)
 }
 
 # Follows ELF NEEDED entries until no library is missing.
@@ -93,7 +102,7 @@ take_modules() {
         mapfile -t paths < <(sed -n "s/^\(.*\/${name//[-_]/[-_]}\.ko\):/\1/p" "$TREE/$modules/modules.dep" | tr ' ' '\n' | sed '/^$/d')
         [ ${#paths[@]} -gt 0 ] || die "contents.txt: the kernel has no module $name"
         for path in "${paths[@]}"; do take "$modules/$path"; done
-    done < <(list_entries "$RIG/contents.txt")
+    done < <(list_entries contents)
     depmod_tree "$ROOT" || die 'depmod failed on the image'
 }
 
@@ -144,7 +153,7 @@ build_image() {
     take_libraries
     take_modules
     link_programs
-    cp -a "$RIG/dom0/." "$ROOT/"
+    overlays | while read -r overlay; do cp -a "$RIG/$overlay/." "$ROOT/"; done
     chmod 755 "$ROOT" && chmod 1777 "$ROOT/tmp"
     (cd "$ROOT" && find . -print0 | sort -z | cpio -0 -o -H newc -R 0:0 --quiet) >"$work/dom0.cpio"
     gzip -dc "$TREE"/boot/xen-4.17-amd64.gz >"$work/xen"

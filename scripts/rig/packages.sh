@@ -2,8 +2,27 @@
 # Debian packages into the cache: resolve, download, unpack. No step needs root,
 # and apt's own lists and settings on the host stay untouched.
 
-# list_entries FILE prints the file's lines without comments.
-list_entries() { sed -e 's/#.*//' -e '/^[[:space:]]*$/d' "$1"; }
+# Prints the names of the files that say what goes in: packages.txt or contents.txt, and
+# those of the extras that --with names, such as packages-qdisk.txt. Reads EXTRAS.
+list_files() { # KIND
+    local extra
+    printf '%s\n' "$RIG/$1.txt"
+    for extra in "${EXTRAS[@]}"; do printf '%s\n' "$RIG/$1-$extra.txt"; done
+}
+
+# Prints the lines of these files without comments.
+list_entries() { # KIND
+    local -a files
+    mapfile -t files < <(list_files "$1")
+    sed -e 's/#.*//' -e '/^[[:space:]]*$/d' "${files[@]}"
+}
+
+# Says what would make two lists different ones.
+list_stamp() { # KIND
+    local -a files
+    mapfile -t files < <(list_files "$1")
+    cat "${files[@]}" | sha256sum | cut -c1-12
+}
 
 apt_options() {
     local state=$CACHE/apt
@@ -29,7 +48,7 @@ apt_options() {
 # is not part of this dom0. Of alternatives the first is taken.
 resolve_packages() {
     local -a top
-    mapfile -t top < <(list_entries "$RIG/packages.txt" | sed "s/^linux-image-amd64\$/$1/")
+    mapfile -t top < <(list_entries packages | sed "s/^linux-image-amd64\$/$1/")
     apt-cache "${APT[@]}" depends --recurse --no-recommends --no-suggests --no-conflicts \
         --no-breaks --no-replaces --no-enhances "${top[@]}" |
         awk -v top="${top[*]}" '
@@ -58,9 +77,9 @@ resolve_packages() {
             }'
 }
 
-# Each packages.txt has a lock of its own, so that versions of the project can share a
-# cache: a line "FILE SHA256 PACKAGE" for each package.
-lock_file() { printf '%s/packages-%s.lock\n' "$CACHE" "$(sha256sum <"$RIG/packages.txt" | cut -c1-12)"; }
+# Each list of packages has a lock of its own, so that versions of the project, and runs with
+# and without extras, can share a cache: a line "FILE SHA256 PACKAGE" for each package.
+lock_file() { printf '%s/packages-%s.lock\n' "$CACHE" "$(list_stamp packages)"; }
 
 lock_packages() {
     local kernel
@@ -123,7 +142,7 @@ unpack_packages() {
         dpkg-deb --fsys-tarfile "$CACHE/debs/$file" |
             tar -x -C "$tree" --no-same-owner --keep-directory-symlink \
                 --exclude='./usr/share' --exclude='./lib/modules/*/kernel/sound' \
-                --exclude='./lib/modules/*/kernel/drivers/'{gpu,media,staging,scsi,infiniband,iio,hid,usb,input,mtd,mmc,hwmon,ata,md,target,platform,isdn,nvme,rtc,i2c,leds,video,bluetooth,crypto} \
+                --exclude='./lib/modules/*/kernel/drivers/'{gpu,media,staging,scsi,infiniband,iio,hid,usb,input,mtd,mmc,hwmon,ata,target,platform,isdn,nvme,rtc,i2c,leds,video,bluetooth,crypto} \
                 --exclude='./lib/modules/*/kernel/drivers/net/'{ethernet,wireless,usb,can,fddi,phy,hamradio,wwan}
     done <"$LOCK"
     printf '%s\n' "$stamp" >"$tree.stamp"

@@ -7,7 +7,7 @@ check() {
 }
 
 for program in xl xenstore-ls xenstore-read xenstore-write xenstore-watch xentop bash busybox curl wrk ab \
-    tcpdump ip bridge ss tc ethtool ping ping6 ncat hping3 modprobe guest-log dhcp-on dhcp-off wait-for xl-gone; do
+    losetup dmsetup dd tcpdump ip bridge ss tc ethtool ping ping6 ncat hping3 modprobe guest-log dhcp-on dhcp-off wait-for xl-gone; do
     check "no $program" command -v "$program"
 done
 check 'iproute2, not busybox' sh -c 'ip -V | grep iproute2'
@@ -20,6 +20,15 @@ check 'forward_delay' grep -x 0 /sys/class/net/xenbr0/bridge/forward_delay
 check 'no network without --forward' [ ! -e /sys/class/net/eth0 ]
 check netem tc qdisc add dev lo root netem delay 1ms
 tc qdisc del dev lo root
+dd if=/dev/zero of=/root/disk bs=4096 count=16 status=none
+losetup --sector-size 4096 /dev/loop7 /root/disk
+check 'sectors of 4096 bytes' sh -c '! dd if=/dev/loop7 of=/dev/null bs=512 count=1 iflag=direct'
+printf '%s\n' '0 64 linear /dev/loop7 0' '64 8 error' '72 56 linear /dev/loop7 72' | dmsetup create broken
+check 'dmsetup: what is whole' dd if=/dev/mapper/broken of=/dev/null bs=4096 count=8 iflag=direct
+check 'dmsetup: what is broken' sh -c '! dd if=/dev/mapper/broken of=/dev/null bs=4096 skip=8 count=1 iflag=direct'
+check 'dmsetup: what is whole again' dd if=/dev/mapper/broken of=/dev/null bs=4096 skip=9 iflag=direct
+check 'dmsetup remove' dmsetup remove broken
+losetup -d /dev/loop7
 mkdir /www
 echo page >/www/index.html
 busybox httpd -h /www -p 10.0.0.1:80
