@@ -10,9 +10,10 @@
 //! many processors there are.
 
 pub mod link;
-pub mod media;
 pub mod output;
 pub mod pack;
 mod parallel;
 pub mod problem;
 pub mod site;
+
+pub use www::media;

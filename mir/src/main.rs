@@ -8,7 +8,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use mir::pack::Cache;
 use mir::site::{self, Options, Rendered};
 use mir::{link, output, pack};
-use www::pack::Pack;
+use www::pack::{Body, MANIFEST_VERSION, Pack, PackError};
 
 /// Builds web sites into packs, and packs into the programs that serve them.
 #[derive(Parser)]
@@ -42,8 +42,8 @@ enum Command {
         #[arg(short, long, value_name = "FILE")]
         output: PathBuf,
     },
-    /// Say what is in a pack, or in an image that carries one: status, media type, encodings with
-    /// their lengths, path, and where a redirect leads
+    /// Say what is in a pack, a manifest, or an image that carries a pack: status, media type,
+    /// encodings with their lengths, path, and where a redirect leads
     List {
         /// The pack or image
         file: PathBuf,
@@ -227,7 +227,7 @@ fn list(file: &Path) -> Result<(), Failed> {
                 location => writeln!(out, "{status} - - {path} -> {location}")?,
             }
         }
-        Ok(true)
+        Ok(Ok(()))
     })
 }
 
@@ -246,26 +246,55 @@ fn cat(file: &Path, path: &str, encoding: Encoding) -> Result<(), Failed> {
         let found = pack.find(path.as_bytes());
         let found = found.and_then(|entry| entry.variants().find(|v| v.encoding == encoding));
         match found {
-            Some(variant) => out.write_all(variant.body).map(|()| true),
-            None => Ok(false),
+            Some(variant) => match variant.body {
+                Body::Here(body) => out.write_all(body).map(|()| Ok(())),
+                Body::File { name, .. } => Ok(Err(Refused::File(name.to_owned()))),
+            },
+            None => Ok(Err(Refused::NoPath)),
         }
     })
 }
 
-/// Does something with the pack in a file and the standard output; `false` is "no such path".
+/// Why a pack does not have what was asked for.
+enum Refused {
+    NoPath,
+    /// The body is in a file of this name, on the manifest's volume.
+    File(String),
+}
+
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::NoPath => f.write_str("there is no such path, or not in this encoding"),
+            Self::File(name) => write!(
+                f,
+                "this is a manifest: the body is in the file /{name} of its volume"
+            ),
+        }
+    }
+}
+
+/// Does something with the pack or manifest in a file and the standard output.
 fn with_pack(
     file: &Path,
-    act: impl FnOnce(Pack<'_>, &mut dyn Write) -> io::Result<bool>,
+    act: impl FnOnce(Pack<'_>, &mut dyn Write) -> io::Result<Result<(), Refused>>,
 ) -> Result<(), Failed> {
     let refused =
         |error: &dyn std::fmt::Display| Failed::say(format!("{}: {error}", file.display()));
     let bytes = read(file)?;
     let at = link::find(&bytes).map_err(|error| refused(&error))?;
-    let pack = Pack::load(&bytes[at]).map_err(|error| refused(&error))?;
+    let pack = match Pack::load(&bytes[at.clone()]) {
+        Err(PackError::Version {
+            found: MANIFEST_VERSION,
+            ..
+        }) => Pack::load_manifest(&bytes[at]),
+        loaded => loaded,
+    };
+    let pack = pack.map_err(|error| refused(&error))?;
     let mut out = io::BufWriter::new(io::stdout().lock());
     match act(pack, &mut out).and_then(|found| out.flush().map(|()| found)) {
-        Ok(true) => Ok(()),
-        Ok(false) => Err(refused(&"there is no such path, or not in this encoding")),
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(why)) => Err(refused(&why)),
         // Whoever read the output has seen enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         Err(error) => Err(Failed::say(format!("standard output: {error}"))),

@@ -43,6 +43,7 @@ fn pack() -> Pack<'static> {
         let large = mir::site::Item {
             path: "/large.bin".into(),
             media_type: "application/octet-stream",
+            rendered: false,
             modified: 784_111_777,
             body: (0..LARGE).map(|at| ((at * at) >> 7) as u8).collect(),
         };
@@ -313,7 +314,7 @@ fn answer<'a>(bytes: &mut &'a [u8]) -> (u16, &'a [u8]) {
 fn paths() -> Vec<(&'static str, u16, &'static [u8])> {
     let pages = pack().entries().map(|entry| {
         let variant = entry.pick(Accept::IDENTITY).expect("the identity");
-        (entry.path(), entry.status(), variant.body)
+        (entry.path(), entry.status(), variant.body.here().unwrap())
     });
     let pages: Vec<_> = pages
         .filter(|(path, ..)| path.bytes().all(|b| b.is_ascii_graphic()))

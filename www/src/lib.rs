@@ -12,6 +12,7 @@ pub mod config;
 pub mod date;
 pub mod encoding;
 pub mod http;
+pub mod media;
 pub mod net;
 pub mod pack;
 pub mod seam;

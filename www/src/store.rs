@@ -156,7 +156,8 @@ impl<'a> Answer for PackAnswer<'a> {
     }
 
     fn chunk(&mut self) -> impl Future<Output = Result<Option<&'a [u8]>, StoreError>> {
-        let body = self.variant.body;
+        // A pack that was loaded has all bodies in it.
+        let body = self.variant.body.here().unwrap_or_default();
         let taken = core::mem::replace(&mut self.taken, true);
         ready(Ok((!taken && !body.is_empty()).then_some(body)))
     }

@@ -3,34 +3,46 @@
 use std::sync::OnceLock;
 
 use twox_hash::XxHash3_64;
+use www::pack::names::Part;
 use www::pack::{Page, Writer};
 
 /// A small site.
 pub(super) fn sample() -> &'static [u8] {
     static PACK: OnceLock<Vec<u8>> = OnceLock::new();
-    PACK.get_or_init(|| {
-        let page = |body: &[u8]| Page {
-            media_type: "text/html".into(),
-            modified: Some(784_111_777),
-            body: body.to_vec(),
-            ..Page::default()
-        };
-        let encoded = Page {
-            gzip: Some(b"gzip".to_vec()),
-            br: Some(b"br".to_vec()),
-            ..page(&[b'x'; 400])
-        };
-        let mut writer = Writer::new();
-        let made = writer
-            .page("/", encoded)
-            .and_then(|()| writer.page("/page", page(b"a page")))
-            .and_then(|()| writer.page("/a b", page(&[b'y'; 3000])))
-            .and_then(|()| writer.redirect("/old", 301, "/page"))
-            .and_then(|()| writer.not_found(page(b"nothing here")))
-            .and_then(|()| writer.key("title", b"a site"))
-            .and_then(|()| writer.finish(|_| [7; 32]));
-        made.expect("a pack")
+    PACK.get_or_init(|| writer().finish(|_| [7; 32]).expect("a pack"))
+}
+
+/// The manifest of the same.
+fn manifest() -> &'static [u8] {
+    static MANIFEST: OnceLock<Vec<u8>> = OnceLock::new();
+    MANIFEST.get_or_init(|| {
+        let volume = writer().finish_volume(Part::Pages, |_| [7; 32]);
+        volume.expect("a manifest").manifest.body
     })
+}
+
+fn writer() -> Writer {
+    let page = |body: &[u8]| Page {
+        media_type: "text/html".into(),
+        modified: Some(784_111_777),
+        body: body.to_vec(),
+        ..Page::default()
+    };
+    let encoded = Page {
+        gzip: Some(b"gzip".to_vec()),
+        br: Some(b"br".to_vec()),
+        ..page(&[b'x'; 400])
+    };
+    let mut writer = Writer::new();
+    let made = writer
+        .page("/", encoded)
+        .and_then(|()| writer.page("/page", page(b"a page")))
+        .and_then(|()| writer.page("/a b", page(&[b'y'; 3000])))
+        .and_then(|()| writer.redirect("/old", 301, "/page"))
+        .and_then(|()| writer.not_found(page(b"nothing here")))
+        .and_then(|()| writer.key("title", b"a site"));
+    made.expect("a site");
+    writer
 }
 
 fn word(bytes: &mut [u8], at: usize, value: u64) {
@@ -39,9 +51,9 @@ fn word(bytes: &mut [u8], at: usize, value: u64) {
 
 pub(super) mod pack_load {
     use www::encoding::Accept;
-    use www::pack::Pack;
+    use www::pack::{Body, Pack, names};
 
-    use super::{XxHash3_64, sample, word};
+    use super::{XxHash3_64, manifest, sample, word};
 
     /// Where a header says how long the pack is.
     const TOTAL: usize = 16;
@@ -65,11 +77,17 @@ pub(super) mod pack_load {
             let part = part.as_ptr_range();
             assert!(part.start == part.end || (whole.start <= part.start && part.end <= whole.end));
         };
-        match Pack::load(&pack) {
+        match Pack::load(&pack).or_else(|_| Pack::load_manifest(&pack)) {
             Ok(pack) => {
                 for entry in pack.entries().chain(pack.not_found()) {
                     for variant in entry.variants() {
-                        within(variant.body);
+                        match variant.body {
+                            Body::Here(body) => within(body),
+                            Body::File { name, .. } => {
+                                within(name.as_bytes());
+                                assert!(names::is_name(name));
+                            }
+                        }
                         within(variant.head);
                         within(variant.not_modified);
                         within(variant.etag);
@@ -94,7 +112,8 @@ pub(super) mod pack_load {
     }
 
     pub(in super::super) fn seeds() -> Vec<Vec<u8>> {
-        [0, 1].map(|mend| [&[mend], sample()].concat()).into()
+        let seed = |mend, bytes: &[u8]| [&[mend], bytes].concat();
+        vec![seed(0, sample()), seed(1, sample()), seed(1, manifest())]
     }
 }
 

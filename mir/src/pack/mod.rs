@@ -6,7 +6,8 @@ use std::io::Write;
 
 use flate2::{Compression, GzBuilder};
 use sha2::{Digest, Sha256};
-use www::pack::{Page, WriteError, Writer};
+use www::pack::names::Part;
+use www::pack::{NewVolume, Page, WriteError, Writer};
 
 use crate::site::{Item, Rendered};
 use crate::{media, parallel};
@@ -20,15 +21,42 @@ const BEST_IN_SITES_UP_TO: usize = 16 << 20;
 
 /// Writes a site as a pack. The same site gives the same bytes, with a cache or without.
 pub fn pack(site: Rendered, cache: &Cache) -> Result<Vec<u8>, WriteError> {
-    let mut writer = Writer::new();
-    let texts = site
-        .items
-        .iter()
-        .filter(|item| media::compressible(item.media_type));
-    let effort = match texts.map(|item| item.body.len()).sum::<usize>() {
-        ..=BEST_IN_SITES_UP_TO => Effort::Best,
-        _ => Effort::Good,
+    let effort = Effort::of(&site);
+    writer(site, effort, cache)?.finish(digest)
+}
+
+/// A site as it goes on two volumes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Volumes {
+    /// The static files.
+    pub files: NewVolume,
+    /// What was rendered, with the redirects and the page for missing paths.
+    pub pages: NewVolume,
+}
+
+/// Makes of a site the files of its two volumes and their manifests. What they answer together is
+/// what the pack of the same site answers.
+pub fn volumes(mut site: Rendered, cache: &Cache) -> Result<Volumes, WriteError> {
+    let effort = Effort::of(&site);
+    let (pages, files) = site.items.into_iter().partition(|item| item.rendered);
+    site.items = pages;
+    let files = Rendered {
+        items: files,
+        ..Rendered::default()
     };
+    let volume = |part, site| writer(site, effort, cache)?.finish_volume(part, digest);
+    Ok(Volumes {
+        files: volume(Part::Files, files)?,
+        pages: volume(Part::Pages, site)?,
+    })
+}
+
+fn digest(content: &[u8]) -> [u8; 32] {
+    Sha256::digest(content).into()
+}
+
+fn writer(site: Rendered, effort: Effort, cache: &Cache) -> Result<Writer, WriteError> {
+    let mut writer = Writer::new();
     let page = |item: Item| (item.path.clone(), compress(item, effort, cache));
     for (path, page) in parallel::map(site.items, page) {
         writer.page(&path, page)?;
@@ -39,7 +67,7 @@ pub fn pack(site: Rendered, cache: &Cache) -> Result<Vec<u8>, WriteError> {
     for redirect in site.redirects {
         writer.redirect(&redirect.path, 301, &redirect.location)?;
     }
-    writer.finish(|content| Sha256::digest(content).into())
+    Ok(writer)
 }
 
 /// How hard to try. It follows from the site alone, so the same site gives the same bytes.
@@ -47,6 +75,19 @@ pub fn pack(site: Rendered, cache: &Cache) -> Result<Vec<u8>, WriteError> {
 enum Effort {
     Best,
     Good,
+}
+
+impl Effort {
+    fn of(site: &Rendered) -> Self {
+        let texts = site
+            .items
+            .iter()
+            .filter(|item| media::compressible(item.media_type));
+        match texts.map(|item| item.body.len()).sum::<usize>() {
+            ..=BEST_IN_SITES_UP_TO => Self::Best,
+            _ => Self::Good,
+        }
+    }
 }
 
 fn compress(item: Item, effort: Effort, cache: &Cache) -> Page {
@@ -140,6 +181,7 @@ mod tests {
         let item = |path: &str, media_type, body| Item {
             path: path.to_owned(),
             media_type,
+            rendered: true,
             modified: 0,
             body,
         };
@@ -157,5 +199,67 @@ mod tests {
         let pack = www::pack::Pack::load(&bytes).unwrap();
         let variants: Vec<_> = pack.entries().map(|entry| entry.variants().len()).collect();
         assert_eq!(variants, [1, 1, 1, 3]);
+    }
+
+    /// Both volumes together are the pack: the same heads for the same paths.
+    #[test]
+    fn two_volumes_are_one_site() {
+        let item = |path: &str, media_type, rendered, body| Item {
+            path: path.to_owned(),
+            media_type,
+            rendered,
+            modified: 784_111_777,
+            body,
+        };
+        let site = || Rendered {
+            items: vec![
+                item("/", media::HTML, true, text(5000)),
+                item("/blog", media::HTML, true, text(4000)),
+                item("/blog/a", media::HTML, true, text(300)),
+                item("/logo.png", "image/png", false, text(70)),
+                item("/old.html", media::HTML, false, text(600)),
+            ],
+            not_found: Some(item("/404", media::HTML, true, text(900))),
+            redirects: vec![crate::site::Redirect {
+                path: "/blog/".to_owned(),
+                location: "/blog".to_owned(),
+            }],
+            ..Rendered::default()
+        };
+        let volumes = volumes(site(), &Cache::none()).unwrap();
+        let names = |volume: &NewVolume| {
+            let names = volume.files.iter().map(|file| file.name.clone());
+            names.collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(
+            names(&volumes.files),
+            "logo.png old.html old.html.br old.html.gz"
+        );
+        let pages = "404.html 404.html.br 404.html.gz blog.html blog.html.br blog.html.gz \
+                     blog/a.html blog/a.html.br blog/a.html.gz index.html index.html.br \
+                     index.html.gz";
+        assert_eq!(names(&volumes.pages), pages);
+        let bytes = pack(site(), &Cache::none()).unwrap();
+        let whole = www::pack::Pack::load(&bytes).unwrap();
+        let loaded = [&volumes.files, &volumes.pages]
+            .map(|volume| www::pack::Pack::load_manifest(&volume.manifest.body).unwrap());
+        for entry in whole.entries() {
+            let found = loaded
+                .iter()
+                .filter_map(|p| p.find(entry.path().as_bytes()));
+            let found: Vec<_> = found.collect();
+            assert_eq!(found.len(), 1, "{}", entry.path());
+            let heads = |e: &www::pack::Entry<'_>| {
+                let heads = e.variants().map(|v| [v.head, v.not_modified].concat());
+                heads.collect::<Vec<_>>()
+            };
+            assert_eq!(heads(&found[0]), heads(&entry), "{}", entry.path());
+        }
+        let missing = |pack: &www::pack::Pack<'_>| {
+            pack.not_found()
+                .map(|e| e.variants().map(|v| v.head.to_vec()).collect::<Vec<_>>())
+        };
+        assert_eq!(missing(&loaded[1]), missing(&whole));
+        assert_eq!(missing(&loaded[0]), None);
     }
 }

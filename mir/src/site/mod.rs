@@ -47,6 +47,8 @@ pub struct Item {
     pub path: String,
     /// The value of Content-Type.
     pub media_type: &'static str,
+    /// Whether a page was made for it; others are files as they are.
+    pub rendered: bool,
     /// When it last changed, in seconds since 1970.
     pub modified: u64,
     /// The bytes.
@@ -147,6 +149,7 @@ fn render_or(folder: &Path, options: Options, problems: &mut Vec<Problem>) -> Op
         out.items.push(Item {
             path: theme::STYLE.0.to_owned(),
             media_type: media::of(theme::STYLE.0),
+            rendered: false,
             modified: options.modified.unwrap_or(newest),
             body: theme::STYLE.1.into(),
         });
@@ -156,6 +159,7 @@ fn render_or(folder: &Path, options: Options, problems: &mut Vec<Problem>) -> Op
             Ok(body) => out.items.push(Item {
                 path: format!("/{}", file.rel),
                 media_type: media::of(&file.rel),
+                rendered: false,
                 modified: options.modified.unwrap_or(file.modified),
                 body,
             }),

@@ -308,6 +308,7 @@ impl Renderer<'_> {
         Ok(Item {
             path: node.path.to_owned(),
             media_type: media::HTML,
+            rendered: true,
             modified: self.modified,
             body: body.into_bytes(),
         })

@@ -11,22 +11,22 @@ use crate::date::imf_fixdate;
 use crate::encoding::Encoding;
 
 /// What a head says.
-pub(super) struct Head<'a> {
-    pub(super) status: u16,
-    pub(super) media_type: &'a str,
-    pub(super) length: usize,
-    pub(super) etag: &'a str,
-    pub(super) modified: Option<u64>,
-    pub(super) encoding: Encoding,
+pub(crate) struct Head<'a> {
+    pub(crate) status: u16,
+    pub(crate) media_type: &'a str,
+    pub(crate) length: usize,
+    pub(crate) etag: &'a str,
+    pub(crate) modified: Option<u64>,
+    pub(crate) encoding: Encoding,
     /// Whether there are other encodings.
-    pub(super) varies: bool,
-    pub(super) location: &'a str,
-    pub(super) extra: &'a [(String, String)],
+    pub(crate) varies: bool,
+    pub(crate) location: &'a str,
+    pub(crate) extra: &'a [(String, String)],
 }
 
 impl Head<'_> {
     /// The head of a response that carries the body.
-    pub(super) fn full(&self) -> Vec<u8> {
+    pub(crate) fn full(&self) -> Vec<u8> {
         let mut out = status_line(self.status).to_vec();
         if !self.location.is_empty() {
             line(&mut out, "Location", self.location);
@@ -51,7 +51,7 @@ impl Head<'_> {
     }
 
     /// The head of a 304 (RFC 9110, 15.4.5).
-    pub(super) fn not_modified(&self) -> Vec<u8> {
+    pub(crate) fn not_modified(&self) -> Vec<u8> {
         let mut out = status_line(304).to_vec();
         self.validators(&mut out);
         for (name, value) in self.extra {

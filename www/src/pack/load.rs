@@ -5,12 +5,16 @@ use core::fmt;
 use twox_hash::XxHash3_64;
 
 use super::head::{self, Expected};
-use super::record::{ALIGN, EntryRecord, Header, NONE, Slot, VariantRecord, u64_at};
-use super::{VERSION, is_canonical};
+use super::record::{ALIGN, EntryRecord, Header, NONE, Slot, Span, VariantRecord, u64_at};
+use super::{MANIFEST_VERSION, VERSION, is_canonical, names};
 use crate::encoding::{Accept, Encoding};
 
 /// Length of the hash at the end.
 const HASH_LEN: usize = 8;
+
+/// Slots that are looked at to find each path once, for each slot that there is: a table that a
+/// [`Writer`](super::Writer) made needs less than one, as half of it is free.
+const PROBES: usize = 16;
 
 /// A loaded pack: a view of its bytes, cheap to copy.
 #[derive(Clone, Copy)]
@@ -29,8 +33,13 @@ pub struct Pack<'a> {
 pub enum PackError {
     /// They do not begin as a pack does.
     NotAPack,
-    /// A version that this program does not read.
-    Version(u32),
+    /// Another version than the one that is wanted here.
+    Version {
+        /// Which is wanted.
+        expected: u32,
+        /// Which it is.
+        found: u32,
+    },
     /// Fewer or more bytes than the pack says it has.
     Length {
         /// What the pack says.
@@ -49,7 +58,9 @@ impl fmt::Display for PackError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotAPack => f.write_str("this is no pack"),
-            Self::Version(v) => write!(f, "the pack has version {v}, not {VERSION}"),
+            Self::Version { expected, found } => {
+                write!(f, "the pack has version {found}, not {expected}")
+            }
             Self::Length { expected, found } => {
                 write!(f, "the pack should have {expected} bytes and has {found}")
             }
@@ -62,8 +73,18 @@ impl fmt::Display for PackError {
 impl core::error::Error for PackError {}
 
 impl<'a> Pack<'a> {
-    /// Checks all of `data` and gives a view of it.
+    /// Checks all of `data`, which takes time in proportion to its length, and gives a view of it.
+    /// All bodies are in it.
     pub fn load(data: &'a [u8]) -> Result<Self, PackError> {
+        Self::load_as(VERSION, data)
+    }
+
+    /// As [`load`](Self::load), for a manifest: bodies may be files.
+    pub fn load_manifest(data: &'a [u8]) -> Result<Self, PackError> {
+        Self::load_as(MANIFEST_VERSION, data)
+    }
+
+    fn load_as(version: u32, data: &'a [u8]) -> Result<Self, PackError> {
         let length = |expected| PackError::Length {
             expected,
             found: data.len() as u64,
@@ -73,9 +94,12 @@ impl<'a> Pack<'a> {
         }
         let fixed = (Header::LEN + HASH_LEN) as u64;
         let first = data.first_chunk().ok_or(length(fixed))?;
-        match Header::version(first) {
-            VERSION => {}
-            other => return Err(PackError::Version(other)),
+        let found = Header::version(first);
+        if found != version {
+            return Err(PackError::Version {
+                expected: version,
+                found,
+            });
         }
         let header = Header::decode(first).ok_or(PackError::Malformed("header"))?;
         if header.total != data.len() as u64 || header.total < fixed {
@@ -85,13 +109,19 @@ impl<'a> Pack<'a> {
         if XxHash3_64::oneshot(content) != u64_at(hash, 0) {
             return Err(PackError::Altered);
         }
-        let mut rest = &content[Header::LEN..];
+        let pack = Self::view(header, content).ok_or(PackError::Malformed("sections"))?;
+        pack.check()?;
+        Ok(pack)
+    }
+
+    /// The sections of what stands before the hash, unchecked.
+    fn view(header: Header, content: &'a [u8]) -> Option<Self> {
+        let mut rest = content.get(Header::LEN..)?;
         let mut take = |count: u32, size: usize| {
             let length = usize::try_from(u64::from(count) * size as u64).ok();
-            let split = length.and_then(|l| rest.split_at_checked(l));
-            let (section, after) = split.ok_or(PackError::Malformed("sections"))?;
+            let (section, after) = rest.split_at_checked(length?)?;
             rest = after;
-            Ok(section)
+            Some(section)
         };
         let pack = Self {
             header,
@@ -102,11 +132,17 @@ impl<'a> Pack<'a> {
             keys: take(header.keys, 1)?,
             bodies: take(header.bodies, 1)?,
         };
-        if !rest.is_empty() || !(header.bodies as usize).is_multiple_of(ALIGN) {
-            return Err(PackError::Malformed("sections"));
-        }
-        pack.check()?;
-        Ok(pack)
+        let well = rest.is_empty() && (header.bodies as usize).is_multiple_of(ALIGN);
+        well.then_some(pack)
+    }
+
+    /// The view of bytes that were checked when `header` was read from them.
+    pub(super) fn checked(header: Header, data: &'a [u8]) -> Option<Self> {
+        Self::view(header, data.get(..data.len().checked_sub(HASH_LEN)?)?)
+    }
+
+    pub(super) fn header(&self) -> &Header {
+        &self.header
     }
 
     /// What names this content: the digest that its writer was given.
@@ -121,6 +157,13 @@ impl<'a> Pack<'a> {
 
     /// The entry at a decoded path.
     pub fn find(&self, path: &[u8]) -> Option<Entry<'a>> {
+        let mut probes = usize::MAX;
+        self.find_within(path, &mut probes)
+    }
+
+    /// As [`find`](Self::find), looking at no more than so many slots, which are counted down.
+    #[inline(always)]
+    fn find_within(&self, path: &[u8], probes: &mut usize) -> Option<Entry<'a>> {
         let hash = XxHash3_64::oneshot(path);
         let mask = self.slots.len() - 1;
         let mut at = hash as usize & mask;
@@ -136,6 +179,7 @@ impl<'a> Pack<'a> {
                     return Some(entry);
                 }
             }
+            *probes = probes.checked_sub(1)?;
             at = (at + 1) & mask;
         }
     }
@@ -164,10 +208,18 @@ impl<'a> Pack<'a> {
             .map(|(_, value)| value)
     }
 
+    /// All variants of all entries, in the order of [`Entry::first`].
+    pub fn variants(&self) -> impl ExactSizeIterator<Item = Variant<'a>> + use<'a> {
+        let pack = *self;
+        let records = pack.variants.iter().map(VariantRecord::decode);
+        records.map(move |record| Variant::of(&record, pack.text, pack.bodies))
+    }
+
     fn entry(&self, index: u32) -> Entry<'a> {
         let record = EntryRecord::decode(&self.entries[index as usize]);
         Entry {
             record,
+            index,
             variants: self.variants,
             text: self.text,
             bodies: self.bodies,
@@ -186,6 +238,25 @@ impl<'a> Pack<'a> {
         }
         let mut last = "";
         let mut first_variant = 0;
+        // Nothing is written twice but media types and locations, each of which is in a head as
+        // well: more text than this is the same text again and again.
+        let mut room = 2 * self.text.len() as u64;
+        let mut budget = |spans: &[Span]| {
+            let length = spans.iter().map(|span| u64::from(span.len)).sum();
+            room = room
+                .checked_sub(length)
+                .ok_or(PackError::Malformed("text"))?;
+            Ok(())
+        };
+        for record in self.entries {
+            let record = EntryRecord::decode(record);
+            budget(&[record.path, record.media_type, record.location])?;
+        }
+        for record in self.variants {
+            let record = VariantRecord::decode(record);
+            let (head, name) = (record.head, record.name());
+            budget(&[record.etag, head, record.not_modified, name])?;
+        }
         for (i, record) in self.entries.iter().enumerate() {
             let record = EntryRecord::decode(record);
             if record.first_variant != first_variant {
@@ -219,7 +290,7 @@ impl<'a> Pack<'a> {
 
     /// Checks one entry with its variants, and gives its path.
     fn check_entry(&self, record: &EntryRecord, missing: bool) -> Result<&'a str, PackError> {
-        let text = |span: super::record::Span, what| {
+        let text = |span: Span, what| {
             let bytes = span.of(self.text).ok_or(PackError::Malformed(what))?;
             core::str::from_utf8(bytes).map_err(|_| PackError::Malformed(what))
         };
@@ -272,10 +343,17 @@ impl<'a> Pack<'a> {
     ) -> Result<(), PackError> {
         let encoding = Encoding::ALL.get(variant.encoding as usize).copied();
         let encoding = encoding.ok_or(PackError::Malformed("encoding"))?;
-        let body = variant
-            .body
-            .of(self.bodies)
-            .ok_or(PackError::Malformed("body"))?;
+        let length = if variant.name == 0 {
+            let body = variant.body.of(self.bodies);
+            body.ok_or(PackError::Malformed("body"))?.len()
+        } else {
+            let name = variant.name().of(self.text);
+            let name = name.and_then(|name| core::str::from_utf8(name).ok());
+            if self.header.version == VERSION || !name.is_some_and(names::is_name) {
+                return Err(PackError::Malformed("file name"));
+            }
+            variant.body.len as usize
+        };
         let etag = variant
             .etag
             .of(self.text)
@@ -294,7 +372,7 @@ impl<'a> Pack<'a> {
             .ok_or(PackError::Malformed("head"))?;
         let expected = Expected {
             status: entry.status,
-            length: Some(body.len()),
+            length: Some(length),
             etag,
             encoding: Some(encoding),
             location: location.as_bytes(),
@@ -327,10 +405,11 @@ impl<'a> Pack<'a> {
             && used().count() == self.paths()
             && self.paths() < self.slots.len()
             && in_range;
-        let found = || {
-            self.entries().enumerate().all(|(i, entry)| {
-                let found = self.find(entry.path_bytes());
-                found.is_some_and(|f| f.record == self.entry(i as u32).record)
+        let mut probes = self.slots.len().saturating_mul(PROBES);
+        let mut found = || {
+            self.entries().all(|entry| {
+                let found = self.find_within(entry.path_bytes(), &mut probes);
+                found.is_some_and(|found| found.index == entry.index)
             })
         };
         if well && found() {
@@ -345,6 +424,7 @@ impl<'a> Pack<'a> {
 #[derive(Clone, Copy)]
 pub struct Entry<'a> {
     record: EntryRecord,
+    index: u32,
     variants: &'a [[u8; VariantRecord::LEN]],
     text: &'a [u8],
     bodies: &'a [u8],
@@ -354,6 +434,16 @@ impl<'a> Entry<'a> {
     /// The path, decoded. Empty for the page that answers for missing paths.
     pub fn path(&self) -> &'a str {
         core::str::from_utf8(self.path_bytes()).unwrap_or_default()
+    }
+
+    /// Its place among the entries, the one for missing paths included.
+    pub fn index(&self) -> u32 {
+        self.index
+    }
+
+    /// The place of its first variant among those of all entries.
+    pub fn first(&self) -> u32 {
+        self.record.first_variant
     }
 
     /// The status that it answers with: 200, 301, 302, 308 or 404.
@@ -411,14 +501,7 @@ impl<'a> Entry<'a> {
     }
 
     fn variant(&self, index: u16) -> Variant<'a> {
-        let record = self.record(index);
-        Variant {
-            encoding: Encoding::ALL[record.encoding as usize],
-            etag: record.etag.of(self.text).unwrap_or_default(),
-            head: record.head.of(self.text).unwrap_or_default(),
-            not_modified: record.not_modified.of(self.text).unwrap_or_default(),
-            body: record.body.of(self.bodies).unwrap_or_default(),
-        }
+        Variant::of(&self.record(index), self.text, self.bodies)
     }
 }
 
@@ -434,7 +517,64 @@ pub struct Variant<'a> {
     /// The same for a 304; empty unless the status is 200.
     pub not_modified: &'a [u8],
     /// The body.
-    pub body: &'a [u8],
+    pub body: Body<'a>,
+}
+
+impl<'a> Variant<'a> {
+    fn of(record: &VariantRecord, text: &'a [u8], bodies: &'a [u8]) -> Self {
+        let body = match record.name {
+            0 => Body::Here(record.body.of(bodies).unwrap_or_default()),
+            _ => Body::File {
+                name: core::str::from_utf8(record.name().of(text).unwrap_or_default())
+                    .unwrap_or_default(),
+                len: record.body.len,
+            },
+        };
+        Self {
+            encoding: Encoding::ALL[record.encoding as usize],
+            etag: record.etag.of(text).unwrap_or_default(),
+            head: record.head.of(text).unwrap_or_default(),
+            not_modified: record.not_modified.of(text).unwrap_or_default(),
+            body,
+        }
+    }
+}
+
+/// Where a body is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Body<'a> {
+    /// In the pack.
+    Here(&'a [u8]),
+    /// In a file of the volume that the manifest is on.
+    File {
+        /// Its name with its folders, from the root, in the form of [`names::is_name`].
+        name: &'a str,
+        /// Its length in bytes.
+        len: u32,
+    },
+}
+
+impl<'a> Body<'a> {
+    /// Its length in bytes.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Here(bytes) => bytes.len(),
+            Self::File { len, .. } => *len as usize,
+        }
+    }
+
+    /// Whether it has no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The bytes, if the pack has them: always in one that [`Pack::load`] took.
+    pub fn here(&self) -> Option<&'a [u8]> {
+        match *self {
+            Self::Here(bytes) => Some(bytes),
+            Self::File { .. } => None,
+        }
+    }
 }
 
 /// The keys of a pack, in order: name and value.

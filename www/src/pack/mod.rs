@@ -4,23 +4,35 @@
 //! check, once: what comes out of a loaded pack needs no second look, and serving from it copies
 //! and formats nothing. Response headers are in the pack, complete but for `Date`, `Connection` and
 //! the empty line. docs/pack.md describes the bytes.
+//!
+//! A *manifest* is a pack whose bodies are files of a volume ([`names`] says how they are called).
 
 mod head;
 mod load;
+mod manifest;
+pub mod names;
 mod record;
 mod trailer;
 mod write;
 
-pub use load::{Entry, Keys, Pack, PackError, Variant};
+#[allow(unused_imports)]
+pub(crate) use head::Head;
+pub use load::{Body, Entry, Keys, Pack, PackError, Variant};
+pub use manifest::Manifest;
 pub use trailer::{Trailer, TrailerError};
-pub use write::{Page, WriteError, Writer};
+#[allow(unused_imports)]
+pub(crate) use write::is_worth;
+pub use write::{NewFile, NewVolume, Page, WriteError, Writer};
 
 /// The first bytes of every pack. The first is no text, the line ends show a transfer that
 /// "corrected" them.
 pub const MAGIC: [u8; 8] = *b"\x89MIRPK\r\n";
 
-/// The version of the format that is written, and the only one that is read.
+/// The version of the format of packs that have all bodies in them.
 pub const VERSION: u32 = 1;
+
+/// The version of manifests: bodies may be files.
+pub const MANIFEST_VERSION: u32 = 2;
 
 /// Longest path, in bytes, decoded.
 pub const MAX_PATH: usize = 1024;

@@ -2,7 +2,7 @@
 
 use core::ops::Range;
 
-use super::{MAGIC, VERSION};
+use super::MAGIC;
 
 /// Bodies and sections begin at multiples of this, for the sake of copying.
 pub(super) const ALIGN: usize = 64;
@@ -26,6 +26,7 @@ impl Span {
 /// these fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Header {
+    pub(super) version: u32,
     /// Length of all, hash included.
     pub(super) total: u64,
     pub(super) id: [u8; 32],
@@ -68,7 +69,7 @@ impl Header {
     pub(super) fn encode(&self) -> [u8; Self::LEN] {
         let mut out = [0; Self::LEN];
         out[header::MAGIC].copy_from_slice(&MAGIC);
-        put_u32(&mut out, header::VERSION, VERSION);
+        put_u32(&mut out, header::VERSION, self.version);
         put_u32(&mut out, header::HEADER_LEN, Self::LEN as u32);
         put_u64(&mut out, header::TOTAL, self.total);
         out[header::ID].copy_from_slice(&self.id);
@@ -82,13 +83,14 @@ impl Header {
         out
     }
 
-    /// Reads the fields. The caller has compared the magic and the version.
+    /// Reads the fields. The caller compares the magic and the version.
     pub(super) fn decode(from: &[u8; Self::LEN]) -> Option<Self> {
         let well = u32_at(from, header::HEADER_LEN) == Self::LEN as u32
             && from[header::RESERVED].iter().all(|b| *b == 0);
         let mut id = [0; 32];
         id.copy_from_slice(&from[header::ID]);
         well.then_some(Self {
+            version: u32_at(from, header::VERSION),
             total: u64_at(from, header::TOTAL),
             id,
             slots: u32_at(from, header::SLOTS),
@@ -185,11 +187,23 @@ pub(super) struct VariantRecord {
     pub(super) etag: Span,
     pub(super) head: Span,
     pub(super) not_modified: Span,
+    /// Of the bodies; if there is a name, `len` is the length of the file, and `at` and `name` are
+    /// where its name is in the text.
     pub(super) body: Span,
+    /// Length of the name of the file that has the body; zero if the pack has it.
+    pub(super) name: u32,
 }
 
 impl VariantRecord {
     pub(super) const LEN: usize = 40;
+
+    /// The name of the file that has the body, in the text.
+    pub(super) fn name(&self) -> Span {
+        Span {
+            at: self.body.at,
+            len: self.name,
+        }
+    }
 
     pub(super) fn encode(&self) -> [u8; Self::LEN] {
         let mut out = [0; Self::LEN];
@@ -198,6 +212,7 @@ impl VariantRecord {
         put_span(&mut out, 12, self.head);
         put_span(&mut out, 20, self.not_modified);
         put_span(&mut out, 28, self.body);
+        put_u32(&mut out, 36, self.name);
         out
     }
 
@@ -208,6 +223,7 @@ impl VariantRecord {
             head: span_at(from, 12),
             not_modified: span_at(from, 20),
             body: span_at(from, 28),
+            name: u32_at(from, 36),
         }
     }
 }

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use proptest::prelude::*;
 use twox_hash::XxHash3_64;
 
+use super::names::Part;
 use super::*;
 use crate::encoding::{Accept, Encoding};
 
@@ -74,7 +75,10 @@ fn what_goes_in_comes_out() {
     assert_eq!(index.media_type(), "text/html; charset=utf-8");
     assert_eq!(index.modified(), Some(784_111_777));
     let best = index.pick(Accept::parse(b"gzip, br")).unwrap();
-    assert_eq!((best.encoding, best.body), (Encoding::Br, &b"br"[..]));
+    assert_eq!(
+        (best.encoding, best.body),
+        (Encoding::Br, Body::Here(b"br"))
+    );
     let hash = XxHash3_64::oneshot(&[b'a'; 200]);
     assert_eq!(
         text(best.head),
@@ -94,9 +98,12 @@ fn what_goes_in_comes_out() {
     );
     assert_eq!(
         index.pick(Accept::parse(b"br;q=0.5, gzip")).unwrap().body,
-        b"gz"
+        Body::Here(b"gz")
     );
-    assert_eq!(index.pick(Accept::IDENTITY).unwrap().body, [b'a'; 200]);
+    assert_eq!(
+        index.pick(Accept::IDENTITY).unwrap().body,
+        Body::Here(&[b'a'; 200])
+    );
     assert_eq!(index.pick(Accept::parse(b"*;q=0")), None);
 
     let moved = pack.find(b"/old").unwrap();
@@ -112,7 +119,7 @@ fn what_goes_in_comes_out() {
     assert_eq!(missing.status(), 404);
     assert_eq!(
         missing.pick(Accept::IDENTITY).unwrap().body,
-        b"nothing here\n"
+        Body::Here(b"nothing here\n")
     );
     assert!(pack.find(b"").is_none());
     assert!(pack.find(b"/nope").is_none());
@@ -164,7 +171,7 @@ fn bodies_are_aligned() {
         .flat_map(|e| e.variants())
         .filter(|v| !v.body.is_empty())
     {
-        let at = variant.body.as_ptr() as usize - bytes.as_ptr() as usize;
+        let at = variant.body.here().unwrap().as_ptr() as usize - bytes.as_ptr() as usize;
         assert_eq!(at % 64, 0);
     }
 }
@@ -320,7 +327,13 @@ fn refused_with_a_reason() {
     assert!(matches!(refused(&longer), PackError::Length { .. }));
     let mut other = bytes.clone();
     other[8] = 2;
-    assert_eq!(refused(&other), PackError::Version(2));
+    assert_eq!(
+        refused(&other),
+        PackError::Version {
+            expected: 1,
+            found: 2
+        }
+    );
     let mut other = bytes.clone();
     other[len / 2] ^= 1;
     assert_eq!(refused(&other), PackError::Altered);
@@ -448,6 +461,197 @@ fn canonical() {
     }
 }
 
+fn volume() -> NewVolume {
+    small().finish_volume(Part::Pages, |_| [7; 32]).unwrap()
+}
+
+/// The same as the pack in all that is sent; bodies are in files.
+#[test]
+fn a_manifest_says_what_a_pack_says() {
+    let volume = volume();
+    let names: Vec<_> = volume.files.iter().map(|f| (&*f.name, &*f.body)).collect();
+    assert_eq!(
+        names,
+        [
+            ("404", &b"nothing here\n"[..]),
+            ("index.html", &[b'a'; 200]),
+            ("index.html.br", b"br"),
+            ("index.html.gz", b"gz"),
+            ("über.txt", b"hi\n"),
+        ]
+    );
+    assert_eq!(volume.manifest.name, "mir-www.manifest");
+    assert_eq!(volume.manifest.modified, Some(784_111_777));
+    let bytes = bytes();
+    let pack = Pack::load(&bytes).unwrap();
+    let manifest = Manifest::load(volume.manifest.body).unwrap();
+    let manifest = manifest.pack();
+    assert_eq!(manifest.id(), pack.id());
+    assert!(manifest.keys().eq(pack.keys()));
+    let all = |pack: Pack<'static>| pack.entries().chain(pack.not_found());
+    let (pack, manifest) = (leaked(pack), leaked(manifest));
+    assert_eq!(all(pack).count(), all(manifest).count());
+    let mut first = 0;
+    for (a, b) in all(pack).zip(all(manifest)) {
+        let entry = |e: &Entry<'static>| (e.path(), e.status(), e.media_type(), e.location());
+        assert_eq!((entry(&a), a.modified()), (entry(&b), b.modified()));
+        assert_eq!((b.index(), b.first()), (a.index(), first));
+        first += b.variants().len() as u32;
+        assert_eq!(a.variants().len(), b.variants().len());
+        for (a, b) in a.variants().zip(b.variants()) {
+            let heads = |v: &Variant<'static>| (v.encoding, v.etag, v.head, v.not_modified);
+            assert_eq!(heads(&a), heads(&b));
+            assert_eq!(a.body.len(), b.body.len());
+            match b.body {
+                Body::File { name, .. } => {
+                    let file = volume.files.iter().find(|f| f.name == name).unwrap();
+                    assert_eq!(a.body.here(), Some(&*file.body));
+                }
+                Body::Here(body) => assert!(body.is_empty()),
+            }
+        }
+    }
+    assert!(
+        manifest
+            .variants()
+            .eq(all(manifest).flat_map(|e| e.variants()))
+    );
+}
+
+fn leaked(pack: Pack<'_>) -> Pack<'static> {
+    let version = pack.header().version;
+    let bytes = std::boxed::Box::leak(match version {
+        VERSION => bytes().into_boxed_slice(),
+        _ => volume().manifest.body.into_boxed_slice(),
+    });
+    assert_eq!(pack.size(), bytes.len() as u64);
+    match version {
+        VERSION => Pack::load(bytes).unwrap(),
+        _ => Pack::load_manifest(bytes).unwrap(),
+    }
+}
+
+#[test]
+fn golden_bytes_of_a_manifest() {
+    let bytes = volume().manifest.body;
+    let hex = |bytes: &[u8]| -> String { bytes.iter().map(|b| std::format!("{b:02x}")).collect() };
+    assert_eq!(hex(&bytes[8..12]), "02000000");
+    // 8 slots, 4 entries, then the variants: the third is the index in br.
+    let variant = &bytes[128 + 64 + 160 + 80..][..40];
+    assert_eq!(hex(variant), GOLDEN_VARIANT);
+    assert_eq!(XxHash3_64::oneshot(&bytes), GOLDEN_MANIFEST);
+    let text = 128 + 64 + 160 + 240;
+    let at = u32::from_le_bytes(variant[28..32].try_into().unwrap()) as usize;
+    assert_eq!(&bytes[text + at..][..13], b"index.html.br");
+}
+
+const GOLDEN_VARIANT: &str =
+    "0200000000030000150000001503000000010000150400006a0000007f040000020000000d000000";
+const GOLDEN_MANIFEST: u64 = 1728846253516042896;
+
+#[test]
+fn each_kind_is_refused_as_the_other() {
+    let version = |expected, found| PackError::Version { expected, found };
+    let manifest = volume().manifest.body;
+    assert_eq!(refused(&manifest), version(1, 2));
+    assert_eq!(refused_manifest(&bytes()), version(2, 1));
+    // Nor does a pack refer to files, whatever its version says.
+    let mut lie = manifest.clone();
+    lie[8] = 1;
+    assert_eq!(refused(&rehash(lie)), PackError::Malformed("file name"));
+    for (at, byte, what) in [
+        // The names of files: of no length that the head says, outside the text, not UTF-8.
+        (28 + 4, 201, "head"),
+        (28 + 3, 0x7f, "file name"),
+        (36, 0, "body"),
+        (36, 11, "file name"),
+    ] {
+        let mut lie = manifest.clone();
+        lie[128 + 64 + 160 + at] = byte;
+        let refused = refused_manifest(&rehash(lie));
+        assert_eq!(refused, PackError::Malformed(what), "{at}");
+    }
+    let text = String::from_utf8_lossy(&manifest).into_owned();
+    assert!(text.contains("index.html.gz"));
+    for name in [
+        "../etc/passwd",
+        "index.html/gz",
+        "/ndex.html.gz",
+        "index.html.g.",
+    ] {
+        let mut lie = manifest.clone();
+        let at = manifest
+            .windows(13)
+            .position(|w| w == b"index.html.gz")
+            .unwrap();
+        lie[at..at + 13].copy_from_slice(name.as_bytes());
+        match Manifest::load(rehash(lie)) {
+            // Another file, in a folder: whether it is there is for the volume to say.
+            Ok(_) => assert_eq!(name, "index.html/gz"),
+            Err(error) => assert_eq!(error, PackError::Malformed("file name"), "{name}"),
+        }
+    }
+}
+
+fn refused_manifest(bytes: &[u8]) -> PackError {
+    match Pack::load_manifest(bytes) {
+        Ok(_) => panic!("loaded"),
+        Err(e) => e,
+    }
+}
+
+#[test]
+fn every_flip_of_a_manifest_is_refused_and_lies_do_no_harm() {
+    let bytes = volume().manifest.body;
+    for at in 0..bytes.len() {
+        let mut other = bytes.clone();
+        other[at] ^= 0x10;
+        refused_manifest(&other);
+        for byte in [0, 1, b'.', b'/', 0xff] {
+            let mut other = bytes.clone();
+            other[at] = byte;
+            if let Ok(pack) = Pack::load_manifest(&rehash(other)) {
+                for variant in pack.variants() {
+                    if let Body::File { name, .. } = variant.body {
+                        assert!(names::is_name(name));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A table that sends every look-up through all of it, and a text that is read again and again:
+/// both are refused before they cost more than their length.
+#[test]
+fn what_would_take_long_is_refused() {
+    let paths = 30_000;
+    let mut writer = Writer::new();
+    for i in 0..paths {
+        writer.redirect(&std::format!("/{i}"), 301, "/").unwrap();
+    }
+    let bytes = writer.finish(|_| [0; 32]).unwrap();
+    let slots = u32::from_le_bytes(bytes[56..60].try_into().unwrap()) as usize;
+    let mut filled = bytes.clone();
+    // All slots but one taken, as densely as can be, by what is not looked for.
+    let table = &mut filled[128..128 + 8 * slots];
+    table
+        .as_chunks_mut::<8>()
+        .0
+        .sort_by_key(|slot| *slot == [0; 8]);
+    assert_eq!(refused(&rehash(filled)), PackError::Malformed("slots"));
+
+    let mut again = bytes.clone();
+    let text = u32::from_le_bytes(bytes[72..76].try_into().unwrap());
+    for entry in 0..paths {
+        // The media type is all the text there is.
+        let at = 128 + 8 * slots + 40 * entry + 8;
+        again[at..at + 8].fill(0);
+        again[at + 4..at + 8].copy_from_slice(&text.to_le_bytes());
+    }
+    assert_eq!(refused(&rehash(again)), PackError::Malformed("text"));
+}
+
 proptest! {
     #[test]
     fn many_lies_at_once(lies in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6)) {
@@ -475,7 +679,7 @@ proptest! {
         prop_assert_eq!(pack.entries().len(), kept.len());
         for (path, body) in kept {
             let entry = pack.find(path.as_bytes()).unwrap();
-            prop_assert_eq!(entry.pick(Accept::IDENTITY).unwrap().body, &body[..]);
+            prop_assert_eq!(entry.pick(Accept::IDENTITY).unwrap().body, Body::Here(body));
         }
         prop_assert!(pack.find(b"/not/there").is_none());
     }

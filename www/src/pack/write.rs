@@ -11,14 +11,20 @@ use core::fmt;
 use twox_hash::XxHash3_64;
 
 use super::head::{self, Head};
-use super::is_canonical;
+use super::names::{self, Names, Part};
 use super::record::{ALIGN, EntryRecord, Header, NONE, Slot, Span, VariantRecord};
+use super::{MANIFEST_VERSION, VERSION, is_canonical};
 use crate::date;
 use crate::encoding::Encoding;
 
 /// An encoded body is kept only if it saves this many bytes, and one in [`SAVES_SHARE`].
 const SAVES_BYTES: usize = 64;
 const SAVES_SHARE: usize = 16;
+
+/// Whether an encoded body of this length is worth having beside a plain one.
+pub(crate) fn is_worth(plain: usize, encoded: usize) -> bool {
+    encoded.saturating_add((plain / SAVES_SHARE).max(SAVES_BYTES)) <= plain
+}
 
 /// Collects what a site answers, in any order, and writes it as a pack. The same input gives the
 /// same bytes.
@@ -45,6 +51,26 @@ pub struct Page {
     pub br: Option<Vec<u8>>,
     /// More header fields of this page, beside those of the whole site.
     pub headers: Vec<(String, String)>,
+}
+
+/// What goes on one volume.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewVolume {
+    /// All files but the manifest, sorted by name.
+    pub files: Vec<NewFile>,
+    /// The manifest.
+    pub manifest: NewFile,
+}
+
+/// A file of a volume.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewFile {
+    /// Its name with its folders, from the root: `blog/a.html`. FAT can hold it.
+    pub name: String,
+    /// When it was last modified, in seconds since 1970.
+    pub modified: Option<u64>,
+    /// What is in it.
+    pub body: Vec<u8>,
 }
 
 /// Why something cannot be written.
@@ -154,17 +180,69 @@ impl Writer {
     /// Writes the pack. `digest` names the content: it is given all that is in the pack but the
     /// bytes before the name, the name itself and the hash.
     pub fn finish(self, digest: impl FnOnce(&[u8]) -> [u8; 32]) -> Result<Vec<u8>, WriteError> {
-        let mut layout = Layout::default();
+        let (bytes, _) = self.write(None, digest)?;
+        Ok(bytes)
+    }
+
+    /// Writes a manifest, and gives the files that it speaks of: all bodies. `digest` is as for
+    /// [`finish`](Self::finish).
+    pub fn finish_volume(
+        self,
+        part: Part,
+        digest: impl FnOnce(&[u8]) -> [u8; 32],
+    ) -> Result<NewVolume, WriteError> {
+        let mut names = Names::default();
+        // Claimed first, so that no file of the site bears it.
+        let manifest = names.claim(names::MANIFEST);
+        let pages = self.entries.iter().filter_map(|(path, new)| match new {
+            New::Page(page) => Some((path.as_str(), page)),
+            New::Redirect { .. } => None,
+        });
+        let missing = self.not_found.iter().map(|page| ("/404", page));
+        // Bodies as they are before encoded ones, which nobody looks for by name.
+        let plain = pages.chain(missing).map(|(path, page)| {
+            let wish = names::wished(part, path, &page.media_type);
+            names.claim(&wish)
+        });
+        let plain: Vec<_> = plain.collect();
+        let apart = Apart {
+            names,
+            plain: plain.into_iter(),
+            files: Vec::new(),
+        };
+        let (bytes, mut files) = self.write(Some(apart), digest)?;
+        files.sort_by(|a, b| a.name.cmp(&b.name));
+        // No older than any file: what is younger is not what the manifest speaks of.
+        let modified = files.iter().filter_map(|file| file.modified).max();
+        Ok(NewVolume {
+            files,
+            manifest: NewFile {
+                name: manifest,
+                modified,
+                body: bytes,
+            },
+        })
+    }
+
+    fn write(
+        self,
+        apart: Option<Apart>,
+        digest: impl FnOnce(&[u8]) -> [u8; 32],
+    ) -> Result<(Vec<u8>, Vec<NewFile>), WriteError> {
+        let mut layout = Layout {
+            apart,
+            ..Layout::default()
+        };
         let mut slots = vec![Slot::default(); (self.entries.len() * 2).next_power_of_two().max(2)];
-        for (path, new) in &self.entries {
+        for (path, new) in self.entries {
             let index = layout.entries.len();
-            insert(&mut slots, path, index)?;
+            insert(&mut slots, &path, index)?;
             match new {
-                New::Page(page) => layout.page(path, 200, page, &self.headers)?,
-                New::Redirect { status, location } => layout.redirect(path, *status, location)?,
+                New::Page(page) => layout.page(&path, 200, page, &self.headers)?,
+                New::Redirect { status, location } => layout.redirect(&path, status, &location)?,
             }
         }
-        let not_found = match &self.not_found {
+        let not_found = match self.not_found {
             Some(page) => {
                 layout.page("", 404, page, &self.headers)?;
                 number(layout.entries.len() - 1)?
@@ -250,6 +328,16 @@ struct Layout {
     bodies: Vec<u8>,
     /// Texts that many entries share.
     shared: BTreeMap<Vec<u8>, Span>,
+    /// Where bodies go if not into the pack.
+    apart: Option<Apart>,
+}
+
+/// Bodies as files.
+struct Apart {
+    names: Names,
+    /// The names of the identity bodies, in the order of the entries.
+    plain: vec::IntoIter<String>,
+    files: Vec<NewFile>,
 }
 
 impl Layout {
@@ -257,26 +345,28 @@ impl Layout {
         &mut self,
         path: &str,
         status: u16,
-        page: &Page,
+        page: Page,
         headers: &[(String, String)],
     ) -> Result<(), WriteError> {
         let extra = [headers, &page.headers].concat();
         let modified = page.modified.map(|m| m.min(date::MAX));
-        let bodies = [Some(&page.body), page.gzip.as_ref(), page.br.as_ref()];
+        let plain = page.body.len();
+        let hash = XxHash3_64::oneshot(&page.body);
+        let bodies = [Some(page.body), page.gzip, page.br];
         let kept = Encoding::ALL
             .into_iter()
             .zip(bodies)
             .filter_map(|(encoding, body)| {
                 let body = body?;
-                let worth = encoding == Encoding::Identity
-                    || body.len() + (page.body.len() / SAVES_SHARE).max(SAVES_BYTES)
-                        <= page.body.len();
+                let worth = encoding == Encoding::Identity || is_worth(plain, body.len());
                 worth.then_some((encoding, body))
             });
         let kept: Vec<_> = kept.collect();
-        let hash = XxHash3_64::oneshot(&page.body);
+        let varies = kept.len() > 1;
+        let variants = kept.len() as u16;
         let first_variant = number(self.variants.len())?;
-        for (encoding, body) in &kept {
+        let name = self.apart.as_mut().and_then(|apart| apart.plain.next());
+        for (encoding, body) in kept {
             let etag = match (status, encoding) {
                 (404, _) => String::new(),
                 (_, Encoding::Identity) => format!("\"{hash:016x}\""),
@@ -289,8 +379,8 @@ impl Layout {
                 length: body.len(),
                 etag: &etag,
                 modified: modified.filter(|_| status == 200),
-                encoding: *encoding,
-                varies: kept.len() > 1,
+                encoding,
+                varies,
                 location: "",
                 extra: &extra,
             };
@@ -299,13 +389,18 @@ impl Layout {
             } else {
                 Vec::new()
             };
-            let record = VariantRecord {
-                encoding: *encoding as u32,
+            let mut record = VariantRecord {
+                encoding: encoding as u32,
                 etag: self.text(etag.as_bytes())?,
                 head: self.text(&head.full())?,
                 not_modified: self.text(&not_modified)?,
-                body: self.body(body)?,
+                body: Span::default(),
+                name: 0,
             };
+            match &name {
+                None => record.body = self.body(&body)?,
+                Some(plain) => self.file(&mut record, plain, encoding, body, modified)?,
+            }
             self.variants.push(record);
         }
         let record = EntryRecord {
@@ -314,7 +409,7 @@ impl Layout {
             location: Span::default(),
             modified: modified.unwrap_or(u64::MAX),
             first_variant,
-            variants: kept.len() as u16,
+            variants,
             status,
         };
         self.entries.push(record);
@@ -339,6 +434,7 @@ impl Layout {
             head: self.text(&head.full())?,
             not_modified: Span::default(),
             body: Span::default(),
+            name: 0,
         };
         let record = EntryRecord {
             path: self.text(path.as_bytes())?,
@@ -351,6 +447,37 @@ impl Layout {
         };
         self.variants.push(variant);
         self.entries.push(record);
+        Ok(())
+    }
+
+    /// Makes the body a file, called after the one of the identity.
+    fn file(
+        &mut self,
+        record: &mut VariantRecord,
+        plain: &str,
+        encoding: Encoding,
+        body: Vec<u8>,
+        modified: Option<u64>,
+    ) -> Result<(), WriteError> {
+        let Some(apart) = &mut self.apart else {
+            return Ok(());
+        };
+        let name = match encoding {
+            Encoding::Identity => plain.to_owned(),
+            other => {
+                let wish = format!("{plain}{}", names::suffix(other));
+                apart.names.beside(&wish)
+            }
+        };
+        let len = number(body.len())?;
+        apart.files.push(NewFile {
+            name: name.clone(),
+            modified,
+            body,
+        });
+        let name = self.text(name.as_bytes())?;
+        record.body = Span { at: name.at, len };
+        record.name = name.len;
         Ok(())
     }
 
@@ -394,7 +521,11 @@ impl Layout {
         mut keys: Vec<u8>,
         not_found: u32,
         digest: impl FnOnce(&[u8]) -> [u8; 32],
-    ) -> Result<Vec<u8>, WriteError> {
+    ) -> Result<(Vec<u8>, Vec<NewFile>), WriteError> {
+        let (version, files) = match self.apart.take() {
+            None => (VERSION, Vec::new()),
+            Some(apart) => (MANIFEST_VERSION, apart.files),
+        };
         let records = Header::LEN
             + slots.len() * Slot::LEN
             + self.entries.len() * EntryRecord::LEN
@@ -406,6 +537,7 @@ impl Layout {
         pad(&mut keys);
         let total = records + self.text.len() + keys.len() + self.bodies.len() + 8;
         let mut header = Header {
+            version,
             total: total as u64,
             id: [0; 32],
             slots: number(slots.len())?,
@@ -434,7 +566,7 @@ impl Layout {
         out[..Header::LEN].copy_from_slice(&header.encode());
         let hash = XxHash3_64::oneshot(&out);
         out.extend_from_slice(&hash.to_le_bytes());
-        Ok(out)
+        Ok((out, files))
     }
 }
 
