@@ -10,6 +10,8 @@
 
 pub mod console;
 mod domain;
+#[cfg(feature = "file")]
+pub mod file;
 mod map;
 mod platform;
 mod run;
