@@ -1,4 +1,5 @@
 //! What the whole-system tests share.
 
+pub mod disk;
 pub mod net;
 pub mod unix;

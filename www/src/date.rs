@@ -96,7 +96,8 @@ fn asctime(t: &[u8]) -> Option<u64> {
     )
 }
 
-fn unix(year: u64, month: u64, day: u64, second: u64) -> Option<u64> {
+/// Seconds since 1970; `None` for a day that there is not. Months are 1 to 12.
+pub(crate) fn unix(year: u64, month: u64, day: u64, second: u64) -> Option<u64> {
     let leap = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
     let last = match month {
         2 if leap => 29,

@@ -8,9 +8,11 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod cache;
 pub mod config;
 pub mod date;
 pub mod encoding;
+pub mod fat;
 pub mod http;
 pub mod media;
 pub mod net;
