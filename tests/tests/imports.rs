@@ -48,7 +48,7 @@ const GUEST_LICENCES: [&str; 7] = [
 const HOST_LICENCES: [&str; 1] = ["Unicode-3.0"];
 
 /// What a kernel without an operating system below it must not contain.
-const NOT_IN_THE_GUEST: [&str; 9] = [
+const NOT_IN_THE_GUEST: [&str; 10] = [
     "libc",
     "std",
     "getrandom",
@@ -58,6 +58,7 @@ const NOT_IN_THE_GUEST: [&str; 9] = [
     "signal-hook",
     "tempfile",
     "memmap2",
+    "nix",
 ];
 
 /// How the guest is built.

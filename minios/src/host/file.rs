@@ -10,10 +10,12 @@ use core::fmt;
 use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::{AtomicBool, Ordering};
 use std::fs::{File, Metadata, OpenOptions};
-use std::io::{self, ErrorKind, Seek, SeekFrom};
+use std::io::{self, ErrorKind, IoSliceMut, Seek, SeekFrom};
 use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 
+use nix::sys::uio::{RemoteIoVec, process_vm_readv};
+use nix::unistd::Pid;
 use rustix::fs::OFlags;
 use rustix::mm::{MapFlags, ProtFlags};
 
@@ -160,47 +162,18 @@ fn refuses(error: &io::Error) -> bool {
     )
 }
 
-/// Has the kernel copy from this process's memory at `from`, which may be any address. Says how much
-/// it copied: it stops where it cannot read.
+/// Has the kernel copy from this process's memory at `from`, which may be any address, as from
+/// another process's. Says how much it copied: it stops where it cannot read.
 fn copy_own(from: usize, to: &mut [u8]) -> io::Result<usize> {
-    /// `process_vm_readv` in Linux's arch/x86/entry/syscalls/syscall_64.tbl.
-    const PROCESS_VM_READV: usize = 310;
-    /// `struct iovec`.
-    #[repr(C)]
-    struct Range {
-        at: usize,
-        len: usize,
-    }
-    let local = Range {
-        at: to.as_mut_ptr() as usize,
+    let remote = RemoteIoVec {
+        base: from,
         len: to.len(),
     };
-    let remote = Range {
-        at: from,
-        len: to.len(),
-    };
-    let result: isize;
-    // SAFETY: the kernel reads the two ranges and writes to nothing but `to`, which is ours to
-    // write. It reads from `from` as from another process's memory: what is not there is an error.
-    unsafe {
-        core::arch::asm!(
-            "syscall",
-            inlateout("rax") PROCESS_VM_READV => result,
-            in("rdi") std::process::id() as usize,
-            in("rsi") &raw const local,
-            in("rdx") 1,
-            in("r10") &raw const remote,
-            in("r8") 1,
-            in("r9") 0,
-            lateout("rcx") _,
-            lateout("r11") _,
-            options(nostack),
-        );
-    }
-    match usize::try_from(result) {
-        Ok(copied) => Ok(copied),
-        Err(_) => Err(io::Error::from_raw_os_error(-result as i32)),
-    }
+    Ok(process_vm_readv(
+        Pid::this(),
+        &mut [IoSliceMut::new(to)],
+        &[remote],
+    )?)
 }
 
 #[cfg(test)]
