@@ -1,0 +1,170 @@
+//! The device's task: what moves its requests, watches its backend, and lets go.
+
+use alloc::rc::Rc;
+use alloc::vec::Vec;
+use core::cell::{Cell, RefCell};
+use core::fmt;
+use core::future::{Future, poll_fn};
+use core::task::{Poll, Waker};
+
+use minios::exec::{Either, race};
+use minios::xenbus::{Frontend, Step, XenbusError};
+
+use crate::device::{Phase, Shared, name};
+use crate::features::size;
+use crate::lie::Lie;
+
+/// A device's connection to its backend. Without it the device does nothing: dropping it ends the
+/// device.
+pub struct Link {
+    pub(crate) frontend: Frontend,
+    shared: Rc<Shared>,
+    end: Ending,
+}
+
+impl Link {
+    pub(crate) fn new(frontend: Frontend, shared: Rc<Shared>) -> Self {
+        Link {
+            frontend,
+            shared,
+            end: Ending::default(),
+        }
+    }
+
+    /// Moves requests and responses, follows the device's size, and watches the backend until it
+    /// gives the device up or goes away; then closes it on our side, too. Or until
+    /// [`shutdown`](Self::shutdown) is called. To be run as a task. Cancelling it stops all of
+    /// this, until it is called again.
+    ///
+    /// A backend that lies breaks the device, and is watched on: it is let go when it closes. An
+    /// error is one of closing, or of xenstore; the device has ended whatever this ends with.
+    pub async fn run(&self) -> Result<(), XenbusError> {
+        let work = race(self.watch(), self.shared.pump());
+        // The first of the two first: only one task at a time may wait for the backend.
+        match race(self.end.changes_from(End::Open), work).await {
+            Either::Left(()) => Ok(()),
+            Either::Right(Either::Left(Err(error))) => {
+                log::error!(target: "blkfront", "{}: {error}", name(self.shared.vdev));
+                self.shared.end(Phase::Closed);
+                Err(error)
+            }
+            Either::Right(_) => {
+                log::warn!(target: "blkfront", "{}: the backend closes the device", name(self.shared.vdev));
+                self.shutdown().await
+            }
+        }
+    }
+
+    async fn watch(&self) -> Result<(), XenbusError> {
+        let resized = self.frontend.backend().watch("sectors").await?;
+        loop {
+            match race(self.frontend.next(), resized.changed()).await {
+                Either::Left(step) => {
+                    if let Step::Close = step? {
+                        return Ok(());
+                    }
+                }
+                Either::Right(changed) => {
+                    changed?;
+                    self.read_size().await?;
+                }
+            }
+        }
+    }
+
+    async fn read_size(&self) -> Result<(), XenbusError> {
+        let sectors = match self.frontend.read_backend("sectors").await {
+            // Gone: so is the device, or soon.
+            Ok(None) => return Ok(()),
+            Ok(Some(sectors)) => size(&sectors),
+            Err(XenbusError::BadValue { .. }) => None,
+            Err(error) => return Err(error),
+        };
+        match sectors {
+            Some(sectors) => self.shared.resize(sectors),
+            None => self.shared.breaks(Lie::Sectors),
+        }
+        Ok(())
+    }
+
+    /// Closes the device in good order, once: whoever else calls this meanwhile waits, and has
+    /// nothing left to do. All that is under way fails with [`IoError::Away`](crate::IoError::Away)
+    /// at once, and the pages go back when the backend has let go of them.
+    ///
+    /// An error says that the backend, in the time that it had, did not let go of our pages, or that
+    /// xenstore failed. Cancelling it leaves the device half closed; call it again.
+    pub async fn shutdown(&self) -> Result<(), XenbusError> {
+        self.shared.end(Phase::Closed);
+        self.end.changes_from(End::Closing).await;
+        if self.end.state.get() == End::Closed {
+            return Ok(());
+        }
+        self.end.to(End::Closing);
+        let unless_done = Reopen(&self.end);
+        let result = self.frontend.close().await;
+        core::mem::forget(unless_done);
+        self.shared.release();
+        self.end.to(End::Closed);
+        result
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.shared.release();
+    }
+}
+
+/// How far closing has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum End {
+    #[default]
+    Open,
+    /// A task is at it.
+    Closing,
+    Closed,
+}
+
+#[derive(Default)]
+struct Ending {
+    state: Cell<End>,
+    /// The link's task, and those that close the device at once.
+    waiters: RefCell<Vec<Waker>>,
+}
+
+impl Ending {
+    fn to(&self, state: End) {
+        self.state.set(state);
+        for waiter in self.waiters.take() {
+            waiter.wake();
+        }
+    }
+
+    fn changes_from(&self, state: End) -> impl Future<Output = ()> {
+        poll_fn(move |cx| {
+            if self.state.get() != state {
+                return Poll::Ready(());
+            }
+            let mut waiters = self.waiters.borrow_mut();
+            if waiters.iter().all(|known| !known.will_wake(cx.waker())) {
+                waiters.push(cx.waker().clone());
+            }
+            Poll::Pending
+        })
+    }
+}
+
+/// Closing was cancelled: somebody else may begin it again.
+struct Reopen<'a>(&'a Ending);
+
+impl Drop for Reopen<'_> {
+    fn drop(&mut self) {
+        self.0.to(End::Open);
+    }
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Link({:?})", self.frontend)
+    }
+}
