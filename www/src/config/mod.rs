@@ -3,6 +3,7 @@
 //! What is not understood is an error, in one line that names what was probably meant; nothing is
 //! accepted that has no effect.
 
+mod size;
 mod words;
 
 use alloc::borrow::ToOwned;
@@ -11,6 +12,7 @@ use core::fmt;
 use core::net::{Ipv4Addr, Ipv6Addr};
 use core::str::FromStr;
 
+pub use size::MIN_CACHE;
 pub use words::{UnclosedQuote, split};
 
 /// Where the service runs, which decides on defaults and on what can be asked for.
@@ -48,8 +50,28 @@ pub struct Config {
     pub max_connections: Option<usize>,
     /// The file that has the pack, if not the program's own.
     pub pack: Option<String>,
+    /// Where the site is.
+    pub kv_ro: KvRo,
+    /// The disk with the static files: a block device of the guest, on Unix an image's path. With
+    /// [`KvRo::Fat`] there is this one or [`pages`](Self::pages) or both; otherwise none.
+    pub files: Option<String>,
+    /// The disk with the rendered pages.
+    pub pages: Option<String>,
+    /// Bytes of memory for what was read from disks, at least [`MIN_CACHE`]; `None` leaves it to
+    /// the platform.
+    pub cache: Option<usize>,
     /// What is logged, in the words of whatever logs.
     pub logs: Option<String>,
+}
+
+/// Where a site is, in MirageOS's words: the kinds of read-only key-value stores.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum KvRo {
+    /// A pack, in the program.
+    #[default]
+    Crunch,
+    /// FAT volumes.
+    Fat,
 }
 
 /// An address and the length of its network's prefix.
@@ -86,6 +108,15 @@ pub enum ConfigError {
         /// What it takes.
         takes: &'static str,
     },
+    /// The argument has no effect without another one.
+    Needs {
+        /// The argument.
+        name: &'static str,
+        /// What there has to be.
+        other: &'static str,
+    },
+    /// One disk for both volumes.
+    SameDisk,
 }
 
 impl fmt::Display for ConfigError {
@@ -104,6 +135,11 @@ impl fmt::Display for ConfigError {
             Self::Value { name, value, takes } => {
                 write!(f, "{name} takes {takes}, not '{}'", value.escape_debug())
             }
+            Self::Needs { name, other } => write!(f, "{name} needs {other}"),
+            Self::SameDisk => f.write_str(
+                "--files and --pages name the same disk: one of them is enough for a disk that \
+                 has everything",
+            ),
         }
     }
 }
@@ -126,10 +162,18 @@ const IPV6_GATEWAY: &str = "--ipv6-gateway";
 const HTTP_PORT: &str = "--http-port";
 const MAX_CONNECTIONS: &str = "--max-connections";
 const PACK: &str = "--pack";
+const KV_RO: &str = "--kv_ro";
+const FILES: &str = "--files";
+const PAGES: &str = "--pages";
+const CACHE: &str = "--cache";
 const LOGS: &str = "--logs";
 const HELP: &str = "--help";
 
-const KNOWN: [Known; 9] = [
+/// The disks that a guest looks for if none is named.
+const FILES_DISK: &str = "xvda";
+const PAGES_DISK: &str = "xvdb";
+
+const KNOWN: [Known; 13] = [
     Known {
         name: IPV4,
         value: "ADDRESS/PREFIX",
@@ -173,6 +217,30 @@ const KNOWN: [Known; 9] = [
         help: "serve this pack, not the one in the program",
     },
     Known {
+        name: KV_RO,
+        value: "crunch|fat",
+        only: None,
+        help: "where the site is: a pack, or FAT volumes",
+    },
+    Known {
+        name: FILES,
+        value: "DISK",
+        only: None,
+        help: "FAT: static files; on Xen a disk (xvda), on Unix an image's path",
+    },
+    Known {
+        name: PAGES,
+        value: "DISK",
+        only: None,
+        help: "FAT: rendered pages; on Xen a disk (xvdb), on Unix an image's path",
+    },
+    Known {
+        name: CACHE,
+        value: "SIZE",
+        only: None,
+        help: "FAT: memory for what was read, such as 4M",
+    },
+    Known {
         name: LOGS,
         value: "LEVELS",
         only: None,
@@ -201,6 +269,10 @@ impl Config {
             http_port: if xen { 80 } else { 8080 },
             max_connections: None,
             pack: None,
+            kv_ro: KvRo::default(),
+            files: None,
+            pages: None,
+            cache: None,
             logs: None,
         }
     }
@@ -255,6 +327,7 @@ impl Command {
             return Ok(Self::Help);
         }
         config.check()?;
+        config.disks(platform)?;
         Ok(Self::Serve(config))
     }
 }
@@ -306,8 +379,53 @@ impl Config {
                 let most = value.parse().ok().filter(|n| (1..=10_000_000).contains(n));
                 self.max_connections = Some(most.ok_or(not("a number from 1 to 10000000"))?);
             }
+            KV_RO => {
+                self.kv_ro = match value {
+                    "crunch" => KvRo::Crunch,
+                    "fat" => KvRo::Fat,
+                    _ => return Err(not("crunch or fat")),
+                };
+            }
+            FILES => self.files = Some(value.to_owned()),
+            PAGES => self.pages = Some(value.to_owned()),
+            CACHE => {
+                let size = size::parse(value).filter(|size| *size >= MIN_CACHE);
+                self.cache = Some(size.ok_or(not("a size such as 4M, of 256K at least"))?);
+            }
             LOGS => self.logs = Some(value.to_owned()),
             _ => self.pack = Some(value.to_owned()),
+        }
+        Ok(())
+    }
+
+    /// What of the disks can be known only when all is said. If none is named, a guest has its
+    /// first two; if one is, that is the only one.
+    fn disks(&mut self, platform: Platform) -> Result<(), ConfigError> {
+        let given = [
+            (FILES, self.files.is_some()),
+            (PAGES, self.pages.is_some()),
+            (CACHE, self.cache.is_some()),
+        ];
+        let (named, other) = match self.kv_ro {
+            KvRo::Crunch => (given.iter().find(|(_, given)| *given), "--kv_ro=fat"),
+            KvRo::Fat if self.pack.is_some() => (Some(&(PACK, true)), "--kv_ro=crunch"),
+            KvRo::Fat => (None, ""),
+        };
+        if let Some((name, _)) = named {
+            return Err(ConfigError::Needs { name, other });
+        }
+        if self.kv_ro == KvRo::Fat && self.files.is_none() && self.pages.is_none() {
+            if platform == Platform::Unix {
+                return Err(ConfigError::Needs {
+                    name: "--kv_ro=fat",
+                    other: "--files or --pages",
+                });
+            }
+            self.files = Some(FILES_DISK.to_owned());
+            self.pages = Some(PAGES_DISK.to_owned());
+        }
+        if self.files.is_some() && self.files == self.pages {
+            return Err(ConfigError::SameDisk);
         }
         Ok(())
     }

@@ -69,6 +69,15 @@ fn all_of_them() {
     assert_eq!(unix.pack.as_deref(), Some("a b.pack"));
     assert_eq!(unix.http_port, 0);
     assert_eq!(unix.ipv4.unwrap().address, Ipv4Addr::LOCALHOST);
+    assert_eq!(unix.kv_ro, KvRo::Crunch);
+    assert_eq!((unix.files, unix.pages, unix.cache), (None, None, None));
+    let unix = serve(
+        Platform::Unix,
+        "--kv_ro=fat --files=dist/files.img --pages dist/pages.img --cache=64M",
+    );
+    assert_eq!((unix.kv_ro, unix.cache), (KvRo::Fat, Some(64 << 20)));
+    assert_eq!(unix.files.as_deref(), Some("dist/files.img"));
+    assert_eq!(unix.pages.as_deref(), Some("dist/pages.img"));
     for line in ["--help", "-h", "--http-port=81 --help"] {
         assert_eq!(parse(Platform::Unix, line), Ok(Command::Help));
     }
@@ -141,6 +150,70 @@ fn one_clear_line() {
     }
     let unix = "--ipv4-gateway has no effect on this platform";
     assert_eq!(error(Platform::Unix, "--ipv4-gateway=10.0.0.1"), unix);
+}
+
+/// A guest has two disks unless one is named; a process has those that are named.
+#[test]
+fn disks() {
+    let names = |platform, line| {
+        let config = serve(platform, line);
+        [config.files, config.pages].map(|name| name.unwrap_or_default())
+    };
+    assert_eq!(names(Platform::Xen, ""), ["", ""]);
+    assert_eq!(names(Platform::Xen, "--kv_ro=fat"), ["xvda", "xvdb"]);
+    let one = "--kv_ro=fat --files=51712";
+    assert_eq!(names(Platform::Xen, one), ["51712", ""]);
+    let one = "--kv_ro=fat --pages=xvda";
+    assert_eq!(names(Platform::Xen, one), ["", "xvda"]);
+    let one = "--pages=pages.img --kv_ro=fat";
+    assert_eq!(names(Platform::Unix, one), ["", "pages.img"]);
+    for (platform, line, message) in [
+        (Platform::Xen, "--files=xvda", "--files needs --kv_ro=fat"),
+        (
+            Platform::Xen,
+            "--pages=xvda --kv_ro=crunch",
+            "--pages needs --kv_ro=fat",
+        ),
+        (Platform::Unix, "--cache=4M", "--cache needs --kv_ro=fat"),
+        (
+            Platform::Unix,
+            "--kv_ro=fat",
+            "--kv_ro=fat needs --files or --pages",
+        ),
+        (
+            Platform::Unix,
+            "--kv_ro=fat --files=a --pack=b",
+            "--pack needs --kv_ro=crunch",
+        ),
+        (
+            Platform::Xen,
+            "--kv_ro=fat --files=xvdb --pages=xvdb",
+            "--files and --pages name the same disk: one of them is enough for a disk that has \
+             everything",
+        ),
+        (
+            Platform::Unix,
+            "--kv_ro=direct",
+            "--kv_ro takes crunch or fat, not 'direct'",
+        ),
+        (
+            Platform::Unix,
+            "--kv-ro=fat",
+            "unknown argument '--kv-ro': did you mean --kv_ro?",
+        ),
+        (
+            Platform::Xen,
+            "--kv_ro=fat --cache=255K",
+            "--cache takes a size such as 4M, of 256K at least, not '255K'",
+        ),
+        (
+            Platform::Xen,
+            "--kv_ro=fat --cache=lots",
+            "--cache takes a size such as 4M, of 256K at least, not 'lots'",
+        ),
+    ] {
+        assert_eq!(error(platform, line), message);
+    }
 }
 
 #[test]
