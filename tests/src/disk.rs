@@ -22,6 +22,7 @@ struct Inner {
     best_read: Cell<usize>,
     delay: Cell<u32>,
     away: Cell<bool>,
+    fails: Cell<Option<SectorsError>>,
     bad: RefCell<HashSet<u64>>,
     held: Cell<bool>,
     log: RefCell<Vec<Range<u64>>>,
@@ -45,6 +46,7 @@ impl Disk {
             best_read: Cell::new(256 << 10),
             delay: Cell::new(0),
             away: Cell::new(false),
+            fails: Cell::new(None),
             bad: RefCell::default(),
             held: Cell::new(false),
             log: RefCell::default(),
@@ -77,6 +79,16 @@ impl Disk {
     /// From now on it is away.
     pub fn go_away(&self) {
         self.0.away.set(true);
+    }
+
+    /// Every read ends so from now on, or as it should.
+    pub fn fail(&self, error: Option<SectorsError>) {
+        self.0.fails.set(error);
+    }
+
+    /// How many clones there are, this one included.
+    pub fn handles(&self) -> usize {
+        Rc::strong_count(&self.0)
     }
 
     /// This sector cannot be read from now on.
@@ -183,6 +195,9 @@ impl Sectors for Disk {
         .await;
         if inner.away.get() {
             return Err(SectorsError::Away);
+        }
+        if let Some(error) = inner.fails.get() {
+            return Err(error);
         }
         if range.end > self.sectors() * size {
             return Err(SectorsError::OutOfRange);

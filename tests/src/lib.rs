@@ -1,5 +1,6 @@
 //! What the whole-system tests share.
 
 pub mod disk;
+pub mod fat;
 pub mod net;
 pub mod unix;

@@ -86,6 +86,13 @@ pub fn of(name: &str) -> &'static str {
         .map_or(UNKNOWN, |at| TYPES[at].1)
 }
 
+/// A media type as this module has it, for one that was read from elsewhere; [`UNKNOWN`] if it has
+/// none such.
+pub fn known(media_type: &str) -> &'static str {
+    let known = TYPES.iter().find(|(_, known)| *known == media_type);
+    known.map_or(UNKNOWN, |(_, known)| known)
+}
+
 /// Whether content of this type shrinks when it is compressed.
 pub fn compressible(media_type: &str) -> bool {
     let essence = media_type.split(';').next().unwrap_or(media_type).trim();
@@ -123,6 +130,7 @@ mod tests {
         assert_eq!(of("a/b.HTML"), HTML);
         assert_eq!(of("x.tar.gz"), "application/gzip");
         assert_eq!(of("dir.css/LICENSE"), UNKNOWN);
+        assert_eq!((known(HTML), known("x/y")), (HTML, UNKNOWN));
         assert_eq!(of("favicon.svg"), "image/svg+xml");
         assert!(compressible(of("favicon.svg")) && compressible(HTML));
         assert!(!compressible(of("a.png")) && !compressible(UNKNOWN));

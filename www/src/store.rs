@@ -1,12 +1,16 @@
-//! Where content lives: the seam between HTTP and the pack, or whatever holds a site instead.
+//! Where content lives: the seam between HTTP and the pack, or the volumes that hold a site
+//! instead.
 //!
 //! A store finds what answers for a path, and hands out its body in pieces. Everything that it says
 //! is in the form in which it is sent: see [`pack`](crate::pack) for what heads are.
 
+use core::fmt;
 use core::future::{Future, ready};
 
 use crate::encoding::{Accept, Encoding};
+use crate::fat::{FatAnswer, FatChunk, FatStore};
 use crate::pack::{Entry, Pack, Variant};
+use crate::sectors::Sectors;
 
 /// A site.
 pub trait Store {
@@ -29,6 +33,11 @@ pub trait Store {
         &self,
         accept: Accept,
     ) -> impl Future<Output = Result<Lookup<Self::Answer<'_>>, StoreError>>;
+
+    /// Writes what it has counted behind what the service has, each with `; ` before it.
+    fn report(&self, _f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Ok(())
+    }
 }
 
 /// What looking for a path comes to.
@@ -71,6 +80,16 @@ pub trait Answer {
     /// The next piece of the body, `None` at its end. All pieces together are as long as the head
     /// says. Cancelling it may lose the piece.
     fn chunk(&mut self) -> impl Future<Output = Result<Option<Self::Chunk>, StoreError>>;
+}
+
+impl<A> Lookup<A> {
+    fn map<B>(self, f: impl FnOnce(A) -> B) -> Lookup<B> {
+        match self {
+            Self::Found(answer) => Lookup::Found(f(answer)),
+            Self::Missing => Lookup::Missing,
+            Self::NotAcceptable => Lookup::NotAcceptable,
+        }
+    }
 }
 
 impl<'a> Store for Pack<'a> {
@@ -126,6 +145,14 @@ impl<'a> PackAnswer<'a> {
         }
     }
 
+    /// All of the body, once.
+    fn take(&mut self) -> Option<&'a [u8]> {
+        // A pack that was loaded has all bodies in it.
+        let body = self.variant.body.here().unwrap_or_default();
+        let taken = core::mem::replace(&mut self.taken, true);
+        (!taken && !body.is_empty()).then_some(body)
+    }
+
     /// The encoding that was chosen.
     pub fn encoding(&self) -> Encoding {
         self.variant.encoding
@@ -156,9 +183,121 @@ impl<'a> Answer for PackAnswer<'a> {
     }
 
     fn chunk(&mut self) -> impl Future<Output = Result<Option<&'a [u8]>, StoreError>> {
-        // A pack that was loaded has all bodies in it.
-        let body = self.variant.body.here().unwrap_or_default();
-        let taken = core::mem::replace(&mut self.taken, true);
-        ready(Ok((!taken && !body.is_empty()).then_some(body)))
+        ready(Ok(self.take()))
+    }
+}
+
+/// A site, wherever it is: one type, so that a program has the code of the service only once.
+pub enum Site<'a, S: Sectors + 'static> {
+    /// In a pack.
+    Pack(Pack<'a>),
+    /// On volumes.
+    Fat(FatStore<S>),
+}
+
+impl<'a, S: Sectors + 'static> Store for Site<'a, S> {
+    type Answer<'s>
+        = SiteAnswer<'a, S>
+    where
+        Self: 's;
+
+    async fn find(
+        &self,
+        path: &[u8],
+        accept: Accept,
+    ) -> Result<Lookup<SiteAnswer<'a, S>>, StoreError> {
+        match self {
+            Self::Pack(pack) => {
+                Ok(PackAnswer::of(Pack::find(pack, path), accept).map(SiteAnswer::Pack))
+            }
+            Self::Fat(fat) => Ok(fat.find(path, accept).await?.map(SiteAnswer::Fat)),
+        }
+    }
+
+    async fn not_found(&self, accept: Accept) -> Result<Lookup<SiteAnswer<'a, S>>, StoreError> {
+        match self {
+            Self::Pack(pack) => {
+                Ok(PackAnswer::of(Pack::not_found(pack), accept).map(SiteAnswer::Pack))
+            }
+            Self::Fat(fat) => Ok(fat.not_found(accept).await?.map(SiteAnswer::Fat)),
+        }
+    }
+
+    fn report(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pack(pack) => pack.report(f),
+            Self::Fat(fat) => fat.report(f),
+        }
+    }
+}
+
+/// One representation of a [`Site`].
+pub enum SiteAnswer<'a, S: Sectors + 'static> {
+    /// In a pack.
+    Pack(PackAnswer<'a>),
+    /// On a volume.
+    Fat(FatAnswer<S>),
+}
+
+impl<'a, S: Sectors + 'static> Answer for SiteAnswer<'a, S> {
+    type Chunk = SiteChunk<'a, S>;
+
+    fn status(&self) -> u16 {
+        match self {
+            Self::Pack(answer) => answer.status(),
+            Self::Fat(answer) => answer.status(),
+        }
+    }
+
+    fn head(&self) -> &[u8] {
+        match self {
+            Self::Pack(answer) => answer.head(),
+            Self::Fat(answer) => answer.head(),
+        }
+    }
+
+    fn not_modified(&self) -> &[u8] {
+        match self {
+            Self::Pack(answer) => answer.not_modified(),
+            Self::Fat(answer) => answer.not_modified(),
+        }
+    }
+
+    fn etag(&self) -> &[u8] {
+        match self {
+            Self::Pack(answer) => answer.etag(),
+            Self::Fat(answer) => answer.etag(),
+        }
+    }
+
+    fn modified(&self) -> Option<u64> {
+        match self {
+            Self::Pack(answer) => answer.modified(),
+            Self::Fat(answer) => answer.modified(),
+        }
+    }
+
+    async fn chunk(&mut self) -> Result<Option<SiteChunk<'a, S>>, StoreError> {
+        match self {
+            Self::Pack(answer) => Ok(answer.take().map(SiteChunk::Pack)),
+            Self::Fat(answer) => Ok(answer.chunk().await?.map(SiteChunk::Fat)),
+        }
+    }
+}
+
+/// A piece of a body of a [`Site`].
+pub enum SiteChunk<'a, S: Sectors + 'static> {
+    /// Of a pack.
+    Pack(&'a [u8]),
+    /// Of a file.
+    Fat(FatChunk<S>),
+}
+
+impl<S: Sectors + 'static> AsRef<[u8]> for SiteChunk<'_, S> {
+    fn as_ref(&self) -> &[u8] {
+        match self {
+            Self::Pack(body) => body,
+            Self::Fat(chunk) => chunk.as_ref(),
+        }
     }
 }

@@ -149,7 +149,7 @@ impl From<Rc<Page>> for Chunk {
 }
 
 /// Whether the heap has `bytes` in one piece now. `Rc` and `Box` cannot be asked: they abort.
-fn heap_has(bytes: usize) -> bool {
+pub(crate) fn heap_has(bytes: usize) -> bool {
     let mut probe = Vec::<u128>::new();
     let has = probe.try_reserve_exact(bytes.div_ceil(16)).is_ok();
     // What is never looked at need not be allocated, for the compiler.

@@ -14,6 +14,7 @@ mod index;
 mod mount;
 mod name;
 mod read;
+mod store;
 
 #[cfg(test)]
 mod tests;
@@ -24,6 +25,7 @@ pub use boot::{BootError, Geometry, Kind, Root};
 pub use index::{Entries, Entry, File, Path};
 pub use mount::Volume;
 pub use read::{ReadError, Reader};
+pub use store::{FatAnswer, FatChunk, FatStore, PartError};
 
 use crate::sectors::SectorsError;
 

@@ -184,7 +184,18 @@ impl<S: Store, T: Clock> Service<S, T> {
         input: &mut Input,
         request: &Request,
     ) -> Result<(), End> {
-        let plan = self.plan(conn, input, request).await;
+        let mut plan = self.plan(conn, input, request).await;
+        let no_body = request.method == Method::Head;
+        // Nothing is promised before there is a first piece to send.
+        let mut first = None;
+        if let Plan::Page(answer) = &mut plan
+            && !no_body
+        {
+            match self.timed(conn, answer.chunk()).await {
+                Ok(chunk) => first = chunk,
+                Err(error) => plan = Plan::Canned(failed(error)),
+            }
+        }
         let status = plan.status();
         if log::log_enabled!(target: "http", log::Level::Debug) {
             log_access(conn, input.bytes(), request, status);
@@ -197,18 +208,19 @@ impl<S: Store, T: Clock> Service<S, T> {
             _ if self.draining.get() || request.body > self.limits.body => Persist::Close,
             persist => persist,
         };
-        let no_body = request.method == Method::Head;
-        let sent = match plan {
+        let sent = match &mut plan {
             Plan::Canned(canned) => self.send_canned(conn, seat, canned, persist, no_body).await,
             Plan::NotModified(answer) => {
                 let tail = self.tail(persist);
                 self.write(conn, seat, &mut [answer.not_modified(), tail.bytes(), b""])
                     .await
             }
-            Plan::Page(mut answer) => {
-                self.send_page(conn, seat, &mut answer, persist, no_body)
+            Plan::Page(answer) if no_body => {
+                let tail = self.tail(persist);
+                self.write(conn, seat, &mut [answer.head(), tail.bytes(), b""])
                     .await
             }
+            Plan::Page(answer) => self.send_page(conn, seat, answer, first, persist).await,
         };
         self.stats.answered(status);
         if let Err(error) = sent {
@@ -258,10 +270,7 @@ impl<S: Store, T: Clock> Service<S, T> {
                 };
             }
             Ok(Lookup::NotAcceptable) => return Plan::Canned(&canned::NOT_ACCEPTABLE),
-            Err(StoreError::Failed) => return Plan::Canned(&canned::FAILED),
-            Err(StoreError::Away | StoreError::OutOfMemory) => {
-                return Plan::Canned(&canned::UNAVAILABLE);
-            }
+            Err(error) => return Plan::Canned(failed(error)),
         };
         if answer.status() != 200 {
             return Plan::Page(answer);
@@ -309,29 +318,21 @@ impl<S: Store, T: Clock> Service<S, T> {
         .await
     }
 
-    async fn send_page<C: Conn>(
+    async fn send_page<C: Conn, A: Answer>(
         &self,
         conn: &mut C,
         seat: &Seat<'_>,
-        answer: &mut S::Answer<'_>,
+        answer: &mut A,
+        first: Option<A::Chunk>,
         persist: Persist,
-        no_body: bool,
     ) -> Result<(), ConnError> {
         let tail = self.tail(persist);
-        if no_body {
-            return self
-                .write(conn, seat, &mut [answer.head(), tail.bytes(), b""])
-                .await;
-        }
         let mut turn = 0;
-        // The head is promised by now; what fails from here on can only break off.
-        let chunk = self
-            .timed(conn, answer.chunk())
-            .await
-            .map_err(|_| ConnError::Reset)?;
-        let first = chunk.as_ref().map_or(&b""[..], AsRef::as_ref);
-        let parts = &mut [answer.head(), tail.bytes(), first];
+        let piece = first.as_ref().map_or(&b""[..], AsRef::as_ref);
+        let parts = &mut [answer.head(), tail.bytes(), piece];
         self.write_in_turns(conn, seat, parts, &mut turn).await?;
+        drop(first);
+        // The head is promised by now; what fails from here on can only break off.
         while let Some(chunk) = self
             .timed(conn, answer.chunk())
             .await
@@ -455,6 +456,14 @@ impl<A: Answer> Plan<A> {
             Self::Page(answer) => answer.status(),
             Self::NotModified(_) => 304,
         }
+    }
+}
+
+/// What a store's failure is answered with, before anything else is.
+fn failed(error: StoreError) -> &'static Canned {
+    match error {
+        StoreError::Failed => &canned::FAILED,
+        StoreError::Away | StoreError::OutOfMemory => &canned::UNAVAILABLE,
     }
 }
 

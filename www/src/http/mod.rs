@@ -20,6 +20,7 @@ mod target;
 
 use alloc::rc::Rc;
 use core::cell::Cell;
+use core::fmt;
 use core::ops::Range;
 use core::time::Duration;
 
@@ -111,6 +112,16 @@ impl<S: Store, T: Clock> Service<S, T> {
         &self.stats
     }
 
+    /// What it has done so far, and what its store has, for a log.
+    pub fn report(&self) -> impl fmt::Display + '_ {
+        Report(self)
+    }
+
+    /// Where the site is.
+    pub fn store(&self) -> &S {
+        &self.store
+    }
+
     /// The number of connections.
     pub fn active(&self) -> usize {
         self.seats.taken()
@@ -136,6 +147,15 @@ impl<S: Store, T: Clock> Service<S, T> {
     /// Ready when no connection is left. Only the last task to ask is woken.
     pub async fn drained(&self) {
         self.seats.empty().await;
+    }
+}
+
+struct Report<'a, S, T>(&'a Service<S, T>);
+
+impl<S: Store, T> fmt::Display for Report<'_, S, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.stats.fmt(f)?;
+        self.0.store.report(f)
     }
 }
 

@@ -208,6 +208,13 @@ impl<'a> Pack<'a> {
             .map(|(_, value)| value)
     }
 
+    /// A variant by its place among those of all entries.
+    pub fn variant(&self, number: u32) -> Option<Variant<'a>> {
+        let record = self.variants.get(number as usize)?;
+        let record = VariantRecord::decode(record);
+        Some(Variant::of(&record, self.text, self.bodies))
+    }
+
     /// All variants of all entries, in the order of [`Entry::first`].
     pub fn variants(&self) -> impl ExactSizeIterator<Item = Variant<'a>> + use<'a> {
         let pack = *self;
@@ -477,18 +484,32 @@ impl<'a> Entry<'a> {
     /// The variant that this client likes best; `None` if it accepts none that there is. Where it
     /// does not care, br, then gzip, then the identity.
     pub fn pick(&self, accept: Accept) -> Option<Variant<'a>> {
+        let best = self.best(accept, |_| true)?;
+        Some(self.variant(best))
+    }
+
+    /// As [`pick`](Self::pick), of those variants that can be used; gives the place among the
+    /// variants of all entries, which is what `usable` is asked for.
+    pub fn pick_where(&self, accept: Accept, usable: impl Fn(u32) -> bool) -> Option<u32> {
+        let first = self.record.first_variant;
+        let best = self.best(accept, |i| usable(first + u32::from(i)))?;
+        Some(first + u32::from(best))
+    }
+
+    #[inline(always)]
+    fn best(&self, accept: Accept, usable: impl Fn(u16) -> bool) -> Option<u16> {
         let mut best = None;
         let mut most = 0;
         for i in 0..self.record.variants {
             let record = self.record(i);
             // In the order of `Encoding::ALL`: the later wins.
             let weight = accept.weight(Encoding::ALL[record.encoding as usize]);
-            if weight > 0 && weight >= most {
+            if weight > 0 && weight >= most && usable(i) {
                 most = weight;
                 best = Some(i);
             }
         }
-        best.map(|i| self.variant(i))
+        best
     }
 
     fn path_bytes(&self) -> &'a [u8] {

@@ -15,12 +15,10 @@ mod record;
 mod trailer;
 mod write;
 
-#[allow(unused_imports)]
 pub(crate) use head::Head;
 pub use load::{Body, Entry, Keys, Pack, PackError, Variant};
 pub use manifest::Manifest;
 pub use trailer::{Trailer, TrailerError};
-#[allow(unused_imports)]
 pub(crate) use write::is_worth;
 pub use write::{NewFile, NewVolume, Page, WriteError, Writer};
 
