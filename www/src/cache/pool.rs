@@ -3,14 +3,15 @@
 use alloc::rc::{Rc, Weak};
 use alloc::vec::Vec;
 
-use hashbrown::HashMap;
-
 use super::job::Job;
 use super::{BLOCK, Page, heap_has};
 
-/// What a block takes besides its bytes: its slot, its place in the map (at a load of one half,
-/// which is the worst after it grew), its `Rc`, and what the heap keeps for itself.
-const OVERHEAD: usize = size_of::<Slot>() * 2 + size_of::<(Key, u32)>() * 4 + 128;
+/// What a block takes besides its bytes: its slot and its places in the lists, twice, since these
+/// grow by doubling; its `Rc`, and what the heap keeps for itself.
+const OVERHEAD: usize = 2 * (size_of::<Slot>() + 2 * size_of::<u32>()) + 128;
+
+/// No slot.
+const NONE: u32 = u32::MAX;
 
 /// A device's number, and a block's number on it.
 pub(super) type Key = (u32, u64);
@@ -18,6 +19,8 @@ pub(super) type Key = (u32, u64);
 /// A place for a block.
 struct Slot {
     key: Key,
+    /// The next one in its chain.
+    next: u32,
     state: State,
     /// Asked for since the hand last passed.
     used: bool,
@@ -52,7 +55,9 @@ impl AsMut<[u8]> for Buffer {
 /// All blocks.
 pub(super) struct Pool {
     capacity: usize,
-    map: HashMap<Key, u32>,
+    /// The first slot of each chain; keys with the same hash are in one. There are as many as
+    /// slots may be, at the least, so that chains are short. It is made with the first slot.
+    chains: Vec<u32>,
     slots: Vec<Slot>,
     free: Vec<u32>,
     /// The next slot to be looked at when room is needed.
@@ -63,8 +68,8 @@ pub(super) struct Pool {
 impl Pool {
     pub(super) fn new(limit: usize) -> Self {
         Self {
-            capacity: (limit / (BLOCK + OVERHEAD)).min(u32::MAX as usize),
-            map: HashMap::new(),
+            capacity: (limit / (BLOCK + OVERHEAD)).min(1 << 24),
+            chains: Vec::new(),
             slots: Vec::new(),
             free: Vec::new(),
             hand: 0,
@@ -110,10 +115,9 @@ impl Pool {
     }
 
     pub(super) fn look(&mut self, key: Key) -> Look {
-        let Some(slot) = self.map.get(&key).copied() else {
+        let Some(slot) = self.place(key).map(|number| &mut self.slots[number]) else {
             return Look::Absent;
         };
-        let slot = &mut self.slots[slot as usize];
         match &slot.state {
             State::Ready(page) => {
                 slot.used = true;
@@ -126,7 +130,49 @@ impl Pool {
 
     /// Whether it is there, or on its way.
     pub(super) fn has(&self, key: Key) -> bool {
-        self.map.contains_key(&key)
+        self.place(key).is_some()
+    }
+
+    /// The slot of a key.
+    fn place(&self, key: Key) -> Option<usize> {
+        let mut next = *self.chains.get(self.chain(key))?;
+        loop {
+            let slot = self.slots.get(next as usize)?;
+            if slot.key == key {
+                return Some(next as usize);
+            }
+            next = slot.next;
+        }
+    }
+
+    /// The chain that a key is in. Blocks are mostly numbered in a row: so are their chains.
+    fn chain(&self, (device, block): Key) -> usize {
+        let hash = block.wrapping_add(u64::from(device).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        (hash ^ hash >> 32) as usize & self.chains.len().wrapping_sub(1)
+    }
+
+    /// Puts a slot into the chain of its key.
+    fn link(&mut self, number: usize, key: Key) {
+        let chain = self.chain(key);
+        self.slots[number].key = key;
+        self.slots[number].next = core::mem::replace(&mut self.chains[chain], number as u32);
+    }
+
+    /// Takes the slot of a key out of its chain.
+    fn unlink(&mut self, key: Key) -> Option<usize> {
+        let number = self.place(key)?;
+        let after = self.slots[number].next;
+        let chain = self.chain(key);
+        let mut at = self.chains[chain] as usize;
+        if at == number {
+            self.chains[chain] = after;
+        } else {
+            while self.slots[at].next as usize != number {
+                at = self.slots[at].next as usize;
+            }
+            self.slots[at].next = after;
+        }
+        Some(number)
     }
 
     /// Takes room for a block of `len` bytes that is absent. Says whether another one had to go
@@ -137,7 +183,6 @@ impl Pool {
         len: usize,
         job: &Weak<Job>,
     ) -> Option<(Buffer, bool)> {
-        self.map.try_reserve(1).ok()?;
         let (number, evicted) = match self.free.pop() {
             Some(number) => (number as usize, false),
             None => match self.grow() {
@@ -160,27 +205,24 @@ impl Pool {
             self.free.push(number as u32);
             return None;
         };
-        slot.key = key;
         slot.state = State::Loading(job.clone());
         slot.used = true;
-        self.map.insert(key, number as u32);
+        self.link(number, key);
         Some((Buffer { page }, evicted))
     }
 
     /// Keeps a block that was read.
     pub(super) fn fill(&mut self, key: Key, buffer: Buffer) {
-        if let Some(number) = self.map.get(&key)
-            && let Some(slot) = self.slots.get_mut(*number as usize)
-        {
-            slot.state = State::Ready(buffer.page);
+        if let Some(number) = self.place(key) {
+            self.slots[number].state = State::Ready(buffer.page);
         }
     }
 
     /// Gives up a block that was to be read; its memory may be used for another.
     pub(super) fn release(&mut self, key: Key, buffer: Option<Buffer>) {
-        if let Some(number) = self.map.remove(&key) {
-            self.slots[number as usize].state = State::Free(buffer.map(|buffer| buffer.page));
-            self.free.push(number);
+        if let Some(number) = self.unlink(key) {
+            self.slots[number].state = State::Free(buffer.map(|buffer| buffer.page));
+            self.free.push(number as u32);
         }
     }
 
@@ -189,12 +231,18 @@ impl Pool {
         if self.slots.len() >= self.capacity {
             return None;
         }
+        if self.chains.is_empty() {
+            let chains = self.capacity.next_power_of_two();
+            self.chains.try_reserve_exact(chains).ok()?;
+            self.chains.resize(chains, NONE);
+        }
         self.slots.try_reserve(1).ok()?;
         let wanted = self.slots.len() + 1;
         self.free.try_reserve(wanted - self.free.len()).ok()?;
         let page = page()?;
         self.slots.push(Slot {
             key: (0, 0),
+            next: NONE,
             state: State::Free(Some(page)),
             used: false,
         });
@@ -224,8 +272,8 @@ impl Pool {
 
     /// Takes the block out of a slot and keeps its memory, unless somebody holds it.
     fn vacate(&mut self, number: usize) {
+        self.unlink(self.slots[number].key);
         let slot = &mut self.slots[number];
-        self.map.remove(&slot.key);
         let state = core::mem::replace(&mut slot.state, State::Free(None));
         if let State::Ready(page) = state
             && Rc::strong_count(&page) == 1

@@ -17,20 +17,14 @@ const VOLUME: u8 = 0x08;
 const DIRECTORY: u8 = 0x10;
 
 /// What a record comes to.
-pub(super) enum Step<'a> {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
     /// Nothing as yet.
     More,
     /// The directory ends here.
     End,
     /// A file or a directory.
-    Found(Found<'a>),
-}
-
-/// A file or a directory.
-pub(super) struct Found<'a> {
-    record: &'a [u8; RECORD],
-    long: &'a LongName,
-    ocaml: bool,
+    Found,
 }
 
 /// Reads records one after the other.
@@ -50,9 +44,15 @@ impl Records {
         }
     }
 
-    pub(super) fn push<'a>(&'a mut self, record: &'a [u8; RECORD]) -> Step<'a> {
-        if core::mem::take(&mut self.stale) {
-            self.long.clear();
+    /// Begins with another directory.
+    pub(super) fn clear(&mut self) {
+        self.stale = false;
+        self.long.clear();
+    }
+
+    pub(super) fn push(&mut self, record: &[u8; RECORD]) -> Step {
+        if self.stale {
+            self.clear();
         }
         let attributes = record[11];
         match record[0] {
@@ -72,52 +72,15 @@ impl Records {
         if attributes & VOLUME != 0 || dots {
             return Step::More;
         }
-        Step::Found(Found {
-            record,
-            long: &self.long,
-            ocaml: self.ocaml,
-        })
+        Step::Found
     }
-}
 
-impl Found<'_> {
-    fn short(&self) -> [u8; 11] {
+    /// Adds the name of the record that was found last to `out`, which has room for it: at most
+    /// [`MAX_NAME`] bytes. The short name stands for a long one that no path can name.
+    pub(super) fn name(&self, record: &[u8; RECORD], out: &mut String) {
         let mut short = [0; 11];
-        short.copy_from_slice(&self.record[..11]);
-        short
-    }
-
-    fn word(&self, at: usize) -> u16 {
-        u16::from_le_bytes([self.record[at], self.record[at + 1]])
-    }
-
-    pub(super) fn is_directory(&self) -> bool {
-        self.record[11] & DIRECTORY != 0
-    }
-
-    pub(super) fn size(&self) -> u32 {
-        u32::from(self.word(28)) | u32::from(self.word(30)) << 16
-    }
-
-    pub(super) fn cluster(&self, kind: Kind) -> u32 {
-        let high = match kind {
-            // Other systems keep other things there.
-            Kind::Fat12 | Kind::Fat16 => 0,
-            Kind::Fat32 => u32::from(self.word(20)) & 0x0fff,
-        };
-        u32::from(self.word(26)) | high << 16
-    }
-
-    /// When it was last written, as it stands there: date and time.
-    pub(super) fn modified(&self) -> u32 {
-        u32::from(self.word(24)) << 16 | u32::from(self.word(22))
-    }
-
-    /// Adds its name to `out`, which has room for it: at most [`MAX_NAME`] bytes. The short name
-    /// stands for a long one that no path can name.
-    pub(super) fn name(&self, out: &mut String) {
+        short.copy_from_slice(&record[..11]);
         let start = out.len();
-        let short = self.short();
         if let Some(units) = self.long.finish(&short) {
             if !self.ocaml || !bytewise(units, out) {
                 out.extend(name::long(units));
@@ -128,8 +91,35 @@ impl Found<'_> {
             }
             out.truncate(start);
         }
-        out.extend(name::short(&short, self.record[12]));
+        name::short(&short, record[12], out);
     }
+}
+
+fn word(record: &[u8; RECORD], at: usize) -> u32 {
+    u16::from_le_bytes([record[at], record[at + 1]]).into()
+}
+
+pub(super) fn is_directory(record: &[u8; RECORD]) -> bool {
+    record[11] & DIRECTORY != 0
+}
+
+pub(super) fn size(record: &[u8; RECORD]) -> u32 {
+    word(record, 28) | word(record, 30) << 16
+}
+
+/// The first cluster.
+pub(super) fn cluster(record: &[u8; RECORD], kind: Kind) -> u32 {
+    let high = match kind {
+        // Other systems keep other things there.
+        Kind::Fat12 | Kind::Fat16 => 0,
+        Kind::Fat32 => word(record, 20) & 0x0fff,
+    };
+    word(record, 26) | high << 16
+}
+
+/// When it was last written, as it stands there: date and time.
+pub(super) fn modified(record: &[u8; RECORD]) -> u32 {
+    word(record, 24) << 16 | word(record, 22)
 }
 
 /// Most bytes that a name takes in UTF-8.

@@ -130,14 +130,20 @@ impl Index {
         let names = &self.names;
         let name = |node: &Node| {
             let start = node.name as usize;
-            &names[start..start + usize::from(node.name_len)]
+            names
+                .get(start..start + usize::from(node.name_len))
+                .unwrap_or(&[])
         };
-        self.nodes[from..].sort_unstable_by(|a, b| {
-            fold(name(a), name(b))
+        let less = |a: &Node, b: &Node| {
+            let order = fold(name(a), name(b))
                 .then_with(|| name(a).cmp(name(b)))
                 // Of two equal names the first one is meant, as everywhere.
-                .then(a.name.cmp(&b.name))
-        });
+                .then(a.name.cmp(&b.name));
+            order == Ordering::Less
+        };
+        if let Some(nodes) = self.nodes.get_mut(from..) {
+            sort(nodes, less);
+        }
     }
 
     /// The entry of this name, or else one that differs from it by case alone.
@@ -194,27 +200,53 @@ fn fold(a: &[u8], b: &[u8]) -> Ordering {
     a.iter().map(lower).cmp(b.iter().map(lower))
 }
 
+/// Heap sort. It takes a tenth of the code of `sort_unstable_by`, which is 15 KiB in the guest.
+pub(super) fn sort<T>(items: &mut [T], less: impl Fn(&T, &T) -> bool) {
+    let sift = |items: &mut [T], mut at: usize| {
+        loop {
+            let mut child = 2 * at + 1;
+            if child + 1 < items.len() && less(&items[child], &items[child + 1]) {
+                child += 1;
+            }
+            if child >= items.len() || !less(&items[at], &items[child]) {
+                return;
+            }
+            items.swap(at, child);
+            at = child;
+        }
+    };
+    let half = items.len() / 2;
+    for step in (0..items.len() + half).rev() {
+        if step >= items.len() {
+            sift(items, step - items.len());
+        } else {
+            items.swap(0, step);
+            sift(&mut items[..step], 0);
+        }
+    }
+}
+
 /// Makes room for `more` items, and takes what that costs out of `left`.
 pub(super) fn room<T>(vec: &mut Vec<T>, more: usize, left: &mut usize) -> Result<(), MountError> {
-    let had = vec.capacity();
-    let needed = vec.len() + more;
-    if needed <= had {
+    if vec.capacity() - vec.len() >= more {
         return Ok(());
     }
-    let cost = |capacity: usize| (capacity - had).saturating_mul(size_of::<T>());
-    let generous = needed.max(had + had / 2).max(16);
-    let wanted = if cost(generous) <= *left {
-        generous
-    } else {
-        needed
-    };
-    if cost(wanted) > *left {
+    let Some(wanted) = wanted(vec.len(), vec.capacity(), more, size_of::<T>(), *left) else {
         return Err(MountError::TooLarge);
-    }
+    };
+    let had = vec.capacity();
     vec.try_reserve_exact(wanted - vec.len())
         .map_err(|_| MountError::OutOfMemory)?;
-    *left = left.saturating_sub(cost(vec.capacity()));
+    *left = left.saturating_sub((vec.capacity() - had) * size_of::<T>());
     Ok(())
+}
+
+/// The capacity that a list is to have: more than it needs, if it can be.
+fn wanted(len: usize, had: usize, more: usize, size: usize, left: usize) -> Option<usize> {
+    let needed = len.checked_add(more)?;
+    let generous = needed.max(had + had / 2).max(16);
+    let fits = |wanted: &usize| (wanted - had).saturating_mul(size) <= left;
+    [generous, needed].into_iter().find(fits)
 }
 
 /// A file or a directory of a volume.

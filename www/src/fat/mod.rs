@@ -15,6 +15,7 @@ mod mount;
 mod name;
 mod read;
 mod store;
+mod walk;
 
 #[cfg(test)]
 mod tests;
@@ -78,6 +79,15 @@ pub enum MountError {
     TooLarge,
     /// There is no memory for it now.
     OutOfMemory,
+}
+
+impl MountError {
+    fn of(error: SectorsError, at: u64) -> Self {
+        match error {
+            SectorsError::OutOfMemory => Self::OutOfMemory,
+            _ => Self::Device { at, error },
+        }
+    }
 }
 
 impl fmt::Display for MountError {

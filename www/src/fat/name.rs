@@ -1,5 +1,7 @@
 //! Names: long ones in pieces of UTF-16, short ones in the code page of the first PCs.
 
+use alloc::string::String;
+
 /// UTF-16 units that a long name may have.
 pub(super) const MAX_UNITS: usize = 255;
 /// UTF-16 units in one piece of a long name.
@@ -105,25 +107,26 @@ pub(super) fn long(units: &[u16]) -> impl Iterator<Item = char> + '_ {
         .map(|unit| unit.unwrap_or(char::REPLACEMENT_CHARACTER))
 }
 
-/// The characters of a short name. `lower`: the flags of Windows NT, 0x08 for a name and 0x10 for
-/// an extension that is shown in lower case.
-pub(super) fn short(name: &[u8; 11], lower: u8) -> impl Iterator<Item = char> + '_ {
-    let base = name[..8].trim_ascii_end();
-    let extension = name[8..].trim_ascii_end();
-    let dot = (!extension.is_empty()).then_some('.');
-    let first = base.iter().enumerate().map(move |(at, byte)| {
+/// Adds a short name to `out`. `lower`: the flags of Windows NT, 0x08 for a name and 0x10 for an
+/// extension that is shown in lower case.
+pub(super) fn short(name: &[u8; 11], lower: u8, out: &mut String) {
+    let (base, extension) = name.split_at(8);
+    let (base, extension) = (base.trim_ascii_end(), extension.trim_ascii_end());
+    for (at, byte) in base.iter().enumerate() {
         // 0xe5 in the first place means that the record was deleted.
         let byte = if at == 0 && *byte == 0x05 {
             0xe5
         } else {
             *byte
         };
-        character(byte, lower & 0x08 != 0)
-    });
-    let second = extension
-        .iter()
-        .map(move |byte| character(*byte, lower & 0x10 != 0));
-    first.chain(dot).chain(second)
+        out.push(character(byte, lower & 0x08 != 0));
+    }
+    if !extension.is_empty() {
+        out.push('.');
+    }
+    for byte in extension {
+        out.push(character(*byte, lower & 0x10 != 0));
+    }
 }
 
 fn character(byte: u8, lower: bool) -> char {

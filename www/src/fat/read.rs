@@ -4,7 +4,7 @@
 use alloc::rc::Rc;
 use core::fmt;
 use core::future::poll_fn;
-use core::task::Poll;
+use core::task::{Context, Poll};
 
 use super::chain::Extent;
 use super::index::File;
@@ -108,7 +108,11 @@ impl<S: Sectors + 'static> Reader<S> {
         }
         self.next = self.after(self.next, len as u64);
         if self.cold {
-            self.look_ahead().await;
+            poll_fn(|cx| {
+                self.look_ahead(cx);
+                Poll::Ready(())
+            })
+            .await;
         }
         Ok(Some(chunk))
     }
@@ -120,7 +124,7 @@ impl<S: Sectors + 'static> Reader<S> {
 
     /// Has what follows read, if it is not there: a window or two, beginning with what has not
     /// been asked for. The device goes on while the caller does something else.
-    async fn look_ahead(&mut self) {
+    fn look_ahead(&mut self, cx: &mut Context<'_>) {
         if self.asked.left > self.next.left {
             self.asked = self.next;
         }
@@ -141,8 +145,7 @@ impl<S: Sectors + 'static> Reader<S> {
                 self.ahead.rotate_left(1);
                 let run = self.run(&piece);
                 let device = &self.volume.device;
-                let ahead = poll_fn(|cx| Poll::Ready(device.ahead(block, run, cx))).await;
-                let Some(ahead) = ahead else {
+                let Some(ahead) = device.ahead(block, run, cx) else {
                     // There is no room: it will be asked for when it is wanted.
                     return;
                 };
