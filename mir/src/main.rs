@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand, ValueEnum};
 use mir::pack::Cache;
 use mir::site::{self, Options, Rendered};
-use mir::{link, output, pack};
+use mir::{fat, link, output, pack};
 use www::pack::{Body, MANIFEST_VERSION, Pack, PackError};
 
 /// Builds web sites into packs, and packs into the programs that serve them.
@@ -63,6 +63,17 @@ enum Command {
         #[command(flatten)]
         site: Site,
     },
+    /// Make FAT images, fill them and look into them
+    #[command(subcommand)]
+    Fat(fat::command::Command),
+}
+
+/// Makes FAT images, fills them and looks into them.
+#[derive(Parser)]
+#[command(name = "fat", version, max_term_width = 100)]
+struct FatArgs {
+    #[command(subcommand)]
+    command: fat::command::Command,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -95,7 +106,13 @@ struct Site {
 const SHOWN: usize = 20;
 
 fn main() -> ExitCode {
+    // As `fat` the program is that command alone.
+    let program = std::env::args_os().next().map(PathBuf::from);
+    if program.is_some_and(|name| name.file_stem() == Some("fat".as_ref())) {
+        return fat("fat", &FatArgs::parse().command);
+    }
     let done = match Args::parse().command {
+        Command::Fat(command) => return fat("mir: fat", &command),
         Command::Pack { site, output } => site.pack().and_then(|pack| {
             write(&output, &[&pack], false)?;
             println!("{}: {} bytes", output.display(), pack.len());
@@ -119,6 +136,17 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failed) => ExitCode::FAILURE,
     }
+}
+
+fn fat(name: &str, command: &fat::command::Command) -> ExitCode {
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    let mut err = io::stderr();
+    let mut terminal = fat::command::Terminal {
+        name,
+        out: &mut out,
+        err: &mut err,
+    };
+    fat::command::run(command, &mut terminal).into()
 }
 
 /// It did not work, and the user has been told why.
