@@ -219,7 +219,7 @@ impl Boot {
             ..=MAX_CLUSTERS_12 if &bytes[3..11] == OCAML && &bytes[54..62] == b"FAT16   " => {
                 Kind::Fat16
             }
-            ..=MAX_CLUSTERS_12 => Kind::Fat12,
+            _ if clusters <= MAX_CLUSTERS_12 => Kind::Fat12,
             ..=MAX_CLUSTERS_16 => Kind::Fat16,
             _ => return Err(BootError::TooManyClusters(clusters)),
         };

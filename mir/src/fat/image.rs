@@ -53,18 +53,20 @@ impl Image {
 
 /// Bytes that are copied at once.
 const CHUNK: usize = 1 << 20;
+/// Bytes that become a hole if all are zero.
+const STEP: usize = 64 << 10;
 
 /// Copies a file to an empty one, with holes for zeros; says after each step how far it is.
 pub(super) fn copy(from: &Image, to: &Image, mut step: impl FnMut(u64)) -> io::Result<()> {
-    let mut buffer = vec![0; CHUNK];
+    let (mut buffer, zeros) = (vec![0; CHUNK], vec![0; STEP]);
     to.file.set_len(from.len)?;
     let mut at = 0;
     while at < from.len {
         let len = (from.len - at).min(CHUNK as u64) as usize;
         from.read(at, &mut buffer[..len])?;
-        for (index, part) in buffer[..len].chunks(64 << 10).enumerate() {
-            if part.iter().any(|byte| *byte != 0) {
-                to.write(at + (index as u64) * (64 << 10), part)?;
+        for (index, part) in buffer[..len].chunks(STEP).enumerate() {
+            if *part != zeros[..part.len()] {
+                to.write(at + (index * STEP) as u64, part)?;
             }
         }
         at += len as u64;

@@ -110,10 +110,14 @@ pub fn decode(short: &[u8; 11], lower: u8) -> String {
             .iter()
             .rposition(|b| *b != b' ')
             .map_or(0, |at| at + 1);
-        let chars = bytes[..end].iter().map(move |byte| match byte {
-            0x80.. => CODE_PAGE_850[usize::from(byte - 0x80)],
-            byte if lower => byte.to_ascii_lowercase().into(),
-            byte => char::from(*byte),
+        let chars = bytes[..end].iter().map(move |byte| {
+            let c = match byte {
+                0x80.. => CODE_PAGE_850[usize::from(byte - 0x80)],
+                byte => char::from(*byte),
+            };
+            // The code page has each letter in both cases, so that one always becomes one.
+            let small = c.to_lowercase().next().filter(|_| lower);
+            small.unwrap_or(c)
         });
         chars.collect::<String>()
     };
@@ -293,7 +297,7 @@ mod tests {
 
     #[test]
     fn short_names_in_their_code_page() {
-        assert_eq!(decode(b"\x9aBER    TXT", 0x18), "Über.txt");
+        assert_eq!(decode(b"\x9aBER    TXT", 0x18), "über.txt");
         assert_eq!(decode(b"\x05A         ", 0), "ÕA");
     }
 }

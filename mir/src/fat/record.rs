@@ -53,7 +53,7 @@ impl Stamp {
             2108.. => last,
             _ => Self {
                 date: (year as u16 - 1980) << 9 | month << 5 | day,
-                time: ((second / 3600) << 11 | (second / 60 % 60) << 5 | second % 60 / 2) as u16,
+                time: ((second / 3600) << 11 | (second / 60 % 60) << 5 | (second % 60 / 2)) as u16,
             },
         }
     }
