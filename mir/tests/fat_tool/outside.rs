@@ -317,6 +317,8 @@ fn real_times_are_kept() {
     assert_eq!(said, "2024-02-29T12:34:56\n");
 }
 
+type Break<'a> = &'a dyn Fn(&mut Vec<u8>);
+
 /// What each of these breaks, `fsck.fat -n` and we both see.
 #[test]
 fn fsck_and_check_agree_on_what_is_wrong() {
@@ -365,7 +367,7 @@ fn fsck_and_check_agree_on_what_is_wrong() {
             + root;
         let start = u16::from_le_bytes([good[one + 26], good[one + 27]]) as usize;
         let entry = |cluster: usize| cluster * boot.kind.bits() as usize / 8;
-        let breaks: &[(&str, &dyn Fn(&mut Vec<u8>))] = &[
+        let breaks: &[(&str, Break<'_>)] = &[
             ("a size that is too long", &|i| i[one + 29] = 0xff),
             ("a size that is too short", &|i| i[one + 29] = 0),
             ("a start that does not exist", &|i| {
