@@ -8,13 +8,14 @@ RELEASE := $(CARGO_TARGET_DIR)/release
 MIR := $(DIST)/mir
 
 # Every target but the files of dist/, which are quick to make anew: cargo and mir know what has changed.
-.PHONY: help build run xen xen-run test check clean tools
+.PHONY: help build run xen xen-run fat test check clean tools
 
 help:
 	@echo 'make build      dist/mir-www, the site as a program for Unix, and dist/mir, the tool'
 	@echo 'make run        build, then serve the site at http://localhost:$(PORT)/'
 	@echo 'make xen        dist/mir-www.xen, the site as a Xen guest, and dist/www.xl to start it with'
 	@echo 'make xen-run    the guest under real Xen in QEMU, at http://localhost:$(PORT)/'
+	@echo 'make fat        build and xen, with the site on two FAT images, dist/files.img and dist/pages.img, and dist/www-fat.xl'
 	@echo 'make test       everything, the boot under real Xen included'
 	@echo 'make check      formatting, lints and the fast tests'
 	@echo 'make clean      remove what was built; the packages for xen-run stay in .cache/'
@@ -26,6 +27,7 @@ tools:
 	cargo build --release --bin mir --bin mir-www
 	@mkdir -p $(DIST)
 	@cp -f $(RELEASE)/mir $(MIR)
+	@ln -sf mir $(DIST)/fat
 
 build: tools
 	$(MIR) build -t unix --base $(RELEASE)/mir-www --site $(SITE) -o $(DIST)/mir-www
@@ -39,6 +41,12 @@ xen: tools
 	    --site $(SITE) -o $(DIST)/mir-www.xen
 	@sed 's|^kernel = .*|kernel = "$(abspath $(DIST))/mir-www.xen"|' xl-configs/www.xl > $(DIST)/www.xl
 	@echo 'Start it with: cd $(DIST) && sudo xl create -c www.xl'
+
+fat: build xen
+	scripts/make-fat-images.sh $(SITE) $(DIST)
+	@sed 's|^kernel = .*|kernel = "$(abspath $(DIST))/mir-www.xen"|' xl-configs/www-fat.xl > $(DIST)/www-fat.xl
+	@echo 'Serve it here: $(DIST)/mir-www --kv_ro=fat --files=$(DIST)/files.img --pages=$(DIST)/pages.img'
+	@echo 'Start the guest with: cd $(DIST) && sudo xl create -c www-fat.xl'
 
 xen-run: xen
 	scripts/xen-run $(PORT)

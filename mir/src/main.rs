@@ -8,7 +8,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use mir::pack::Cache;
 use mir::site::{self, Options, Rendered};
 use mir::{fat, link, output, pack};
-use www::pack::{Body, MANIFEST_VERSION, Pack, PackError};
+use www::pack::{Body, MANIFEST_VERSION, NewVolume, Pack, PackError};
 
 /// Builds web sites into packs, and packs into the programs that serve them.
 #[derive(Parser)]
@@ -65,7 +65,32 @@ enum Command {
     },
     /// Make FAT images, fill them and look into them
     #[command(subcommand)]
-    Fat(fat::command::Command),
+    Fat(FatCommand),
+}
+
+#[derive(Subcommand)]
+enum FatCommand {
+    #[command(flatten)]
+    Image(fat::command::Command),
+    /// Render a site to two images, `files.img` with its static files and `pages.img` with the
+    /// rest, each as large as it must be
+    #[command(name = "site")]
+    Images {
+        #[command(flatten)]
+        site: Site,
+        /// The folder for the images
+        #[arg(short, long, value_name = "DIR")]
+        output: PathBuf,
+        #[command(flatten)]
+        layout: fat::command::Layout,
+        /// Leave so much free in each [default: a 32nd, 64 KiB at least]
+        #[arg(long, value_name = "SIZE", value_parser = fat::size::parse)]
+        free: Option<u64>,
+        /// The same bytes for the same site: all times are SOURCE_DATE_EPOCH, or 1980-01-01
+        /// without it. If SOURCE_DATE_EPOCH is set they are so anyway
+        #[arg(long)]
+        deterministic: bool,
+    },
 }
 
 /// Makes FAT images, fills them and looks into them.
@@ -73,7 +98,7 @@ enum Command {
 #[command(name = "fat", version, max_term_width = 100)]
 struct FatArgs {
     #[command(subcommand)]
-    command: fat::command::Command,
+    command: FatCommand,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -109,10 +134,10 @@ fn main() -> ExitCode {
     // As `fat` the program is that command alone.
     let program = std::env::args_os().next().map(PathBuf::from);
     if program.is_some_and(|name| name.file_stem() == Some("fat".as_ref())) {
-        return fat("fat", &FatArgs::parse().command);
+        return fat("fat", FatArgs::parse().command);
     }
     let done = match Args::parse().command {
-        Command::Fat(command) => return fat("mir: fat", &command),
+        Command::Fat(command) => return fat("mir: fat", command),
         Command::Pack { site, output } => site.pack().and_then(|pack| {
             write(&output, &[&pack], false)?;
             println!("{}: {} bytes", output.display(), pack.len());
@@ -138,7 +163,27 @@ fn main() -> ExitCode {
     }
 }
 
-fn fat(name: &str, command: &fat::command::Command) -> ExitCode {
+fn fat(name: &str, command: FatCommand) -> ExitCode {
+    let command = match command {
+        FatCommand::Image(command) => command,
+        FatCommand::Images {
+            site,
+            output,
+            layout,
+            free,
+            deterministic,
+        } => {
+            let first = deterministic.then_some(FIRST_OF_1980);
+            let made = site.render_at(first).and_then(|rendered| {
+                let volumes = pack::volumes(rendered, &site.cache()).map_err(Failed::say)?;
+                let parts = [("files", volumes.files), ("pages", volumes.pages)];
+                parts.into_iter().try_for_each(|(part, volume)| {
+                    fat_image(&output, part, volume, layout.wanted(), free)
+                })
+            });
+            return made.map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS);
+        }
+    };
     let mut out = io::BufWriter::new(io::stdout().lock());
     let mut err = io::stderr();
     let mut terminal = fat::command::Terminal {
@@ -146,7 +191,35 @@ fn fat(name: &str, command: &fat::command::Command) -> ExitCode {
         out: &mut out,
         err: &mut err,
     };
-    fat::command::run(command, &mut terminal).into()
+    fat::command::run(&command, &mut terminal).into()
+}
+
+/// The first moment that FAT has, in seconds since 1970.
+const FIRST_OF_1980: u64 = 315_532_800;
+
+fn fat_image(
+    folder: &Path,
+    part: &str,
+    volume: NewVolume,
+    mut wanted: fat::format::Wanted,
+    free: Option<u64>,
+) -> Result<(), Failed> {
+    let path = folder.join(part).with_extension("img");
+    let refused = |why: &dyn std::fmt::Display| Failed::say(format!("{}: {why}", path.display()));
+    wanted.label = fat::format::label(part).ok();
+    let free = free.unwrap_or_else(|| fat::site::free_for(&volume));
+    let files = volume.files.len() + 1;
+    let editor = fat::site::image(volume, &wanted, free).map_err(|why| refused(&why))?;
+    let (kind, size, free) = (editor.boot().kind, editor.image_len(), editor.free());
+    std::fs::create_dir_all(folder).map_err(|why| refused(&why))?;
+    editor
+        .save(&path, &mut |_| ())
+        .map_err(|why| refused(&why))?;
+    println!(
+        "{}: {kind}, {size} bytes, {files} files, {free} bytes free",
+        path.display()
+    );
+    Ok(())
 }
 
 /// It did not work, and the user has been told why.
@@ -161,14 +234,15 @@ impl Failed {
 
 impl Site {
     fn render(&self) -> Result<Rendered, Failed> {
-        let modified = match std::env::var("SOURCE_DATE_EPOCH") {
-            Ok(text) => Some(text.parse().map_err(|_| {
-                Failed::say(format!(
-                    "SOURCE_DATE_EPOCH is {text:?}, not a number of seconds"
-                ))
-            })?),
-            Err(_) => None,
-        };
+        self.render_at(None)
+    }
+
+    /// Renders it; all of it changed at SOURCE_DATE_EPOCH, without that at `modified`, without
+    /// that when it did.
+    fn render_at(&self, modified: Option<u64>) -> Result<Rendered, Failed> {
+        let modified = fat::command::source_date_epoch()
+            .map_err(Failed::say)?
+            .or(modified);
         let rendered = site::render(&self.site, Options { modified });
         let rendered = rendered.map_err(|problems| {
             problems.iter().for_each(|problem| eprintln!("{problem}"));

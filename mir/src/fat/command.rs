@@ -31,6 +31,9 @@ pub enum Command {
         /// How it is laid out.
         #[command(flatten)]
         layout: Layout,
+        /// The volume's label: up to 11 characters
+        #[arg(long, value_parser = format::label)]
+        label: Option<[u8; 11]>,
         /// Which times files get.
         #[command(flatten)]
         times: TimeArgs,
@@ -142,9 +145,6 @@ pub struct Layout {
     /// Bytes in a sector: 512, 1024, 2048 or 4096
     #[arg(long, value_name = "SIZE", value_parser = small_size, default_value = "512")]
     sector_size: u32,
-    /// The volume's label: up to 11 characters
-    #[arg(long, value_parser = format::label)]
-    label: Option<[u8; 11]>,
 }
 
 /// The types, as arguments.
@@ -179,7 +179,6 @@ impl Layout {
             }),
             sector_size: self.sector_size,
             cluster_size: self.cluster_size,
-            label: self.label,
             ..Wanted::default()
         }
     }
@@ -252,9 +251,16 @@ pub fn run(command: &Command, terminal: &mut Terminal<'_>) -> u8 {
             image,
             size,
             layout,
+            label,
             times,
             force,
-        } => create(terminal, image, *size, layout, *times, *force),
+        } => {
+            let wanted = Wanted {
+                label: *label,
+                ..layout.wanted()
+            };
+            create(terminal, image, *size, &wanted, *times, *force)
+        }
         Command::Add {
             image,
             files,
@@ -310,7 +316,7 @@ fn create(
     terminal: &mut Terminal<'_>,
     image: &Path,
     size: u64,
-    layout: &Layout,
+    wanted: &Wanted,
     times: TimeArgs,
     force: bool,
 ) -> Result<(), Failed> {
@@ -322,7 +328,7 @@ fn create(
         Ok(_) if !force => return Err(terminal.say(image, "exists; --force replaces it")),
         _ => {}
     }
-    let boot = format::layout(size, &layout.wanted());
+    let boot = format::layout(size, wanted);
     let boot = boot.map_err(|why| terminal.say(image, why))?;
     let mut editor = Editor::create(boot, times);
     editor.set_serial(match times {

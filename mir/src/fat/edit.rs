@@ -37,6 +37,8 @@ pub struct Editor {
     wanted: u64,
     times: Times,
     serial: Serial,
+    /// The length of a new image is a multiple of this.
+    unit: u64,
 }
 
 /// When files are said to have been written.
@@ -199,6 +201,7 @@ impl Editor {
             wanted: 0,
             times,
             serial: Serial::Keep,
+            unit: 1,
         })
     }
 
@@ -217,6 +220,7 @@ impl Editor {
             wanted: 0,
             times,
             serial: Serial::Keep,
+            unit: 1,
             boot,
         };
         let len = match wide {
@@ -251,6 +255,19 @@ impl Editor {
     /// What the volume's number is to be.
     pub fn set_serial(&mut self, serial: Serial) {
         self.serial = serial;
+    }
+
+    /// Makes a new image longer than its volume, up to a multiple of `bytes`.
+    pub fn set_unit(&mut self, bytes: u64) {
+        self.unit = bytes.max(1);
+    }
+
+    /// Bytes in the image that [`Editor::save`] writes.
+    pub fn image_len(&self) -> u64 {
+        match &self.base {
+            Some(volume) => volume.image.len(),
+            None => self.boot.len().next_multiple_of(self.unit),
+        }
     }
 
     /// Bytes in clusters that are free now.

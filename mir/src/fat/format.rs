@@ -108,10 +108,10 @@ pub fn layout(bytes: u64, wanted: &Wanted) -> Result<Boot, LayoutError> {
     Err(refused)
 }
 
-/// The smallest layout that has so many clusters, given their size. `bytes` is about what is to be
+/// The smallest layout that has so many clusters, given the type and their size. `bytes` is about what is to be
 /// held, by which the type is chosen.
 pub fn layout_for(
-    clusters: impl Fn(u32) -> u64,
+    clusters: impl Fn(Kind, u32) -> u64,
     bytes: u64,
     wanted: &Wanted,
 ) -> Result<Boot, LayoutError> {
@@ -119,7 +119,7 @@ pub fn layout_for(
     let mut refused = LayoutError::TooSmall;
     for (kind, cluster_size) in candidates(bytes, wanted) {
         let (least, most) = range(kind);
-        let needs = clusters(cluster_size).max(1);
+        let needs = clusters(kind, cluster_size).max(1);
         let count = needs.max(u64::from(if wanted.kind == Some(kind) { least } else { 0 }));
         if !(u64::from(least)..=u64::from(most)).contains(&count) {
             if refused == LayoutError::TooSmall {
@@ -358,7 +358,7 @@ mod tests {
                 ..Wanted::default()
             };
             let needs = |size: u32| clusters * 2048 / u64::from(size);
-            let Ok(boot) = layout_for(needs, clusters * 2048, &wanted) else {
+            let Ok(boot) = layout_for(|_, size| needs(size), clusters * 2048, &wanted) else {
                 assert!(kind.is_some() || clusters == 65_525, "{kind:?} {clusters}");
                 continue;
             };

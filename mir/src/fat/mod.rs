@@ -5,7 +5,7 @@
 //! - [`volume`]: an image opened, its tree walked once, everything that is wrong found.
 //! - [`edit`]: changes, planned in memory and then written to a copy that takes the image's name.
 //! - [`gather`]: files of the host to be added. [`mod@extract`]: the way back.
-//! - [`command`]: the `fat` command.
+//! - [`command`]: the `fat` command. [`site`]: the two images of a site.
 //!
 //! An image may hold anything: whoever reads it here checks each number before it is used, and
 //! every walk is bounded by the number of clusters.
@@ -21,6 +21,7 @@ mod image;
 pub mod name;
 pub mod problem;
 pub mod record;
+pub mod site;
 pub mod size;
 pub mod table;
 pub mod volume;

@@ -57,7 +57,7 @@ impl Editor {
                 image::copy(&volume.image, &image, |done| tell(Progress { done, all }))?
             }
             None => {
-                image.file().set_len(self.boot.len())?;
+                image.file().set_len(self.image_len())?;
                 self.write_head(&image)?;
             }
         }
