@@ -500,3 +500,12 @@ fn a_manifest_that_is_damaged() {
     assert_eq!(status(&fat.service, "/mir-www.manifest"), 404);
     assert!(fat.service.report().to_string().contains("no manifest"));
 }
+
+/// Files cost connections that wait for something else nothing: what they need is on the heap.
+#[test]
+fn a_conversation_is_small() {
+    let fat = served(images().clone());
+    let client = Client::new(b"");
+    let size = size_of_val(&fat.service.serve(client.clone())) - size_of_val(&client);
+    assert!(size <= 1024, "{size}");
+}

@@ -5,11 +5,12 @@
 //! is in the form in which it is sent: see [`pack`](crate::pack) for what heads are.
 
 use core::fmt;
-use core::future::{Future, ready};
+use core::future::{Future, poll_fn, ready};
+use core::task::{Context, Poll, ready};
 
 use crate::encoding::{Accept, Encoding};
-use crate::fat::{FatAnswer, FatChunk, FatStore};
-use crate::pack::{Entry, Pack, Variant};
+use crate::fat::{FatAnswer, FatChunk, FatStore, Finding, Waiting};
+use crate::pack::{Entry, Pack};
 use crate::sectors::Sectors;
 
 /// A site.
@@ -117,13 +118,17 @@ impl<'a> Store for Pack<'a> {
 /// An entry of a pack, in one encoding.
 #[derive(Clone, Copy)]
 pub struct PackAnswer<'a> {
-    variant: Variant<'a>,
+    head: &'a [u8],
+    not_modified: &'a [u8],
+    etag: &'a [u8],
+    body: &'a [u8],
     modified: Option<u64>,
     status: u16,
-    taken: bool,
+    encoding: Encoding,
 }
 
 impl<'a> PackAnswer<'a> {
+    #[inline]
     fn of(entry: Option<Entry<'a>>, accept: Accept) -> Lookup<Self> {
         let Some(entry) = entry else {
             return Lookup::Missing;
@@ -136,10 +141,14 @@ impl<'a> PackAnswer<'a> {
         };
         match entry.pick(accept) {
             Some(variant) => Lookup::Found(Self {
-                variant,
+                head: variant.head,
+                not_modified: variant.not_modified,
+                etag: variant.etag,
+                // A pack that was loaded has all bodies in it.
+                body: variant.body.here().unwrap_or_default(),
                 modified: entry.modified(),
                 status: entry.status(),
-                taken: false,
+                encoding: variant.encoding,
             }),
             None => Lookup::NotAcceptable,
         }
@@ -147,15 +156,13 @@ impl<'a> PackAnswer<'a> {
 
     /// All of the body, once.
     fn take(&mut self) -> Option<&'a [u8]> {
-        // A pack that was loaded has all bodies in it.
-        let body = self.variant.body.here().unwrap_or_default();
-        let taken = core::mem::replace(&mut self.taken, true);
-        (!taken && !body.is_empty()).then_some(body)
+        let body = core::mem::take(&mut self.body);
+        (!body.is_empty()).then_some(body)
     }
 
     /// The encoding that was chosen.
     pub fn encoding(&self) -> Encoding {
-        self.variant.encoding
+        self.encoding
     }
 }
 
@@ -167,15 +174,15 @@ impl<'a> Answer for PackAnswer<'a> {
     }
 
     fn head(&self) -> &[u8] {
-        self.variant.head
+        self.head
     }
 
     fn not_modified(&self) -> &[u8] {
-        self.variant.not_modified
+        self.not_modified
     }
 
     fn etag(&self) -> &[u8] {
-        self.variant.etag
+        self.etag
     }
 
     fn modified(&self) -> Option<u64> {
@@ -201,26 +208,33 @@ impl<'a, S: Sectors + 'static> Store for Site<'a, S> {
     where
         Self: 's;
 
-    async fn find(
+    fn find(
         &self,
         path: &[u8],
         accept: Accept,
-    ) -> Result<Lookup<SiteAnswer<'a, S>>, StoreError> {
-        match self {
+    ) -> impl Future<Output = Result<Lookup<SiteAnswer<'a, S>>, StoreError>> {
+        let mut waiting = None;
+        poll_fn(move |cx| match self {
             Self::Pack(pack) => {
-                Ok(PackAnswer::of(Pack::find(pack, path), accept).map(SiteAnswer::Pack))
+                let found = PackAnswer::of(Pack::find(pack, path), accept);
+                Poll::Ready(Ok(found.map(SiteAnswer::Pack)))
             }
-            Self::Fat(fat) => Ok(fat.find(path, accept).await?.map(SiteAnswer::Fat)),
-        }
+            Self::Fat(fat) => go_on(&mut waiting, || fat.start_find(path, accept), cx),
+        })
     }
 
-    async fn not_found(&self, accept: Accept) -> Result<Lookup<SiteAnswer<'a, S>>, StoreError> {
-        match self {
+    fn not_found(
+        &self,
+        accept: Accept,
+    ) -> impl Future<Output = Result<Lookup<SiteAnswer<'a, S>>, StoreError>> {
+        let mut waiting = None;
+        poll_fn(move |cx| match self {
             Self::Pack(pack) => {
-                Ok(PackAnswer::of(Pack::not_found(pack), accept).map(SiteAnswer::Pack))
+                let found = PackAnswer::of(Pack::not_found(pack), accept);
+                Poll::Ready(Ok(found.map(SiteAnswer::Pack)))
             }
-            Self::Fat(fat) => Ok(fat.not_found(accept).await?.map(SiteAnswer::Fat)),
-        }
+            Self::Fat(fat) => go_on(&mut waiting, || fat.start_not_found(accept), cx),
+        })
     }
 
     fn report(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -229,6 +243,24 @@ impl<'a, S: Sectors + 'static> Store for Site<'a, S> {
             Self::Fat(fat) => fat.report(f),
         }
     }
+}
+
+/// Begins a look-up on volumes, or goes on with it. Out of the way of packs, which need none of
+/// it.
+#[inline(never)]
+fn go_on<'a, S: Sectors + 'static>(
+    waiting: &mut Option<Waiting<S>>,
+    start: impl FnOnce() -> Finding<S>,
+    cx: &mut Context<'_>,
+) -> Poll<Result<Lookup<SiteAnswer<'a, S>>, StoreError>> {
+    let found = match waiting {
+        Some(waiting) => ready!(waiting.as_mut().poll(cx)),
+        None => match start() {
+            Finding::Ready(found) => found,
+            Finding::Waiting(begun) => ready!(waiting.insert(begun).as_mut().poll(cx)),
+        },
+    };
+    Poll::Ready(found.map(|found| found.map(SiteAnswer::Fat)))
 }
 
 /// One representation of a [`Site`].
@@ -277,11 +309,13 @@ impl<'a, S: Sectors + 'static> Answer for SiteAnswer<'a, S> {
         }
     }
 
-    async fn chunk(&mut self) -> Result<Option<SiteChunk<'a, S>>, StoreError> {
-        match self {
-            Self::Pack(answer) => Ok(answer.take().map(SiteChunk::Pack)),
-            Self::Fat(answer) => Ok(answer.chunk().await?.map(SiteChunk::Fat)),
-        }
+    fn chunk(&mut self) -> impl Future<Output = Result<Option<SiteChunk<'a, S>>, StoreError>> {
+        poll_fn(|cx| match self {
+            Self::Pack(answer) => Poll::Ready(Ok(answer.take().map(SiteChunk::Pack))),
+            Self::Fat(answer) => answer
+                .poll_chunk(cx)
+                .map(|read| read.map(|chunk| chunk.map(SiteChunk::Fat))),
+        })
     }
 }
 

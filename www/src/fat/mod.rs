@@ -27,6 +27,7 @@ pub use index::{Entries, Entry, File, Path};
 pub use mount::Volume;
 pub use read::{ReadError, Reader};
 pub use store::{FatAnswer, FatChunk, FatStore, PartError};
+pub(crate) use store::{Finding, Waiting};
 
 use crate::sectors::SectorsError;
 

@@ -79,40 +79,51 @@ impl<S: Sectors + 'static> Reader<S> {
     /// The next piece of the file, `None` at its end. It is at most [`BLOCK`] bytes long. Cancelling
     /// this loses nothing. After an error the same piece may be asked for again.
     pub async fn chunk(&mut self) -> Result<Option<Chunk>, ReadError> {
-        if self.broken {
-            return Err(ReadError::Broken);
-        }
-        if self.next.left == 0 {
-            return Ok(None);
+        if let Some(at_hand) = poll_fn(|cx| Poll::Ready(self.at_hand(cx))).await {
+            return at_hand;
         }
         let Some(piece) = self.piece(self.next) else {
             return Err(ReadError::Broken);
         };
-        let device = &self.volume.device;
+        self.cold = true;
+        let run = self.run(&piece);
         let block = piece.at / BLOCK as u64;
-        let skip = (piece.at % BLOCK as u64) as usize;
-        let chunk = if let Some(chunk) = device.cached(block) {
-            chunk
-        } else {
-            self.cold = true;
-            let run = self.run(&piece);
-            device
-                .missed(block, run)
-                .await
-                .map_err(|error| ReadError::of(error, &piece))?
+        let missed = self.volume.device.missed(block, run).await;
+        let chunk = missed.map_err(|error| ReadError::of(error, &piece))?;
+        poll_fn(|cx| Poll::Ready(self.take(chunk.clone(), &piece, cx))).await
+    }
+
+    /// What [`chunk`](Self::chunk) comes to if it need not wait for the device; `None` if it must.
+    pub fn at_hand(&mut self, cx: &mut Context<'_>) -> Option<Result<Option<Chunk>, ReadError>> {
+        if self.broken {
+            return Some(Err(ReadError::Broken));
+        }
+        if self.next.left == 0 {
+            return Some(Ok(None));
+        }
+        let Some(piece) = self.piece(self.next) else {
+            return Some(Err(ReadError::Broken));
         };
+        let chunk = self.volume.device.cached(piece.at / BLOCK as u64)?;
+        Some(self.take(chunk, &piece, cx))
+    }
+
+    /// Takes what there is of a piece in a block, and looks ahead.
+    fn take(
+        &mut self,
+        block: Chunk,
+        piece: &Piece,
+        cx: &mut Context<'_>,
+    ) -> Result<Option<Chunk>, ReadError> {
+        let skip = (piece.at % BLOCK as u64) as usize;
         let len = piece.len.min((BLOCK - skip) as u64) as usize;
-        let chunk = chunk.part(skip, len);
+        let chunk = block.part(skip, len);
         if chunk.len() < len {
-            return Err(ReadError::of(SectorsError::OutOfRange, &piece));
+            return Err(ReadError::of(SectorsError::OutOfRange, piece));
         }
         self.next = self.after(self.next, len as u64);
         if self.cold {
-            poll_fn(|cx| {
-                self.look_ahead(cx);
-                Poll::Ready(())
-            })
-            .await;
+            self.look_ahead(cx);
         }
         Ok(Some(chunk))
     }

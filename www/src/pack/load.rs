@@ -521,6 +521,7 @@ impl<'a> Entry<'a> {
         VariantRecord::decode(&self.variants[at])
     }
 
+    #[inline(always)]
     fn variant(&self, index: u16) -> Variant<'a> {
         Variant::of(&self.record(index), self.text, self.bodies)
     }
@@ -542,6 +543,7 @@ pub struct Variant<'a> {
 }
 
 impl<'a> Variant<'a> {
+    #[inline(always)]
     fn of(record: &VariantRecord, text: &'a [u8], bodies: &'a [u8]) -> Self {
         let body = match record.name {
             0 => Body::Here(record.body.of(bodies).unwrap_or_default()),

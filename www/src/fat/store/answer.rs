@@ -2,14 +2,21 @@
 
 use alloc::boxed::Box;
 use alloc::rc::Rc;
+use core::future::{Future, poll_fn};
+use core::mem::replace;
+use core::pin::Pin;
+use core::task::{Context, Poll, ready};
 
 use super::content::Content;
 use super::plain::Made;
-use crate::cache::Chunk;
-use crate::fat::{File, Reader};
+use crate::cache::{Chunk, heap_has};
+use crate::fat::{File, ReadError, Reader};
 use crate::pack::{Body, Variant};
 use crate::sectors::Sectors;
 use crate::store::{Answer, StoreError};
+
+/// Memory that has to be free for a reader, or for a wait for the device.
+const FOR_READ: usize = 1024;
 
 /// What is sent for a path. It keeps the volume that it is on.
 pub struct FatAnswer<S: Sectors + 'static> {
@@ -32,9 +39,15 @@ enum What {
 /// How far the body is.
 enum Bytes<S: Sectors + 'static> {
     New,
-    Reading(Reader<S>),
+    /// On the heap, so that a connection that waits for its next request needs no room for it.
+    Reading(Box<Reader<S>>),
+    /// For the device.
+    Waiting(Waiting<S>),
     Done,
 }
+
+type Waiting<S> = Pin<Box<dyn Future<Output = (Box<Reader<S>>, Read)>>>;
+type Read = Result<Option<Chunk>, ReadError>;
 
 impl<S: Sectors + 'static> FatAnswer<S> {
     pub(super) fn listed(
@@ -64,6 +77,67 @@ impl<S: Sectors + 'static> FatAnswer<S> {
             file: Some(file),
             body: Bytes::New,
         }
+    }
+}
+
+impl<S: Sectors + 'static> FatAnswer<S> {
+    /// The next piece of the body, as [`chunk`](Answer::chunk) gives it.
+    pub(crate) fn poll_chunk(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<FatChunk<S>>, StoreError>> {
+        loop {
+            let read = match &mut self.body {
+                Bytes::New => match self.begin() {
+                    Ok(Some(chunk)) => return Poll::Ready(Ok(Some(chunk))),
+                    Ok(None) => continue,
+                    Err(error) => return Poll::Ready(Err(error)),
+                },
+                Bytes::Reading(reader) => match reader.at_hand(cx) {
+                    Some(read) => read,
+                    None if !heap_has(FOR_READ) => {
+                        return Poll::Ready(Err(StoreError::OutOfMemory));
+                    }
+                    None => {
+                        if let Bytes::Reading(mut reader) = replace(&mut self.body, Bytes::Done) {
+                            self.body = Bytes::Waiting(Box::pin(async move {
+                                let read = reader.chunk().await;
+                                (reader, read)
+                            }));
+                        }
+                        continue;
+                    }
+                },
+                Bytes::Waiting(waiting) => {
+                    let (reader, read) = ready!(waiting.as_mut().poll(cx));
+                    self.body = Bytes::Reading(reader);
+                    read
+                }
+                Bytes::Done => return Poll::Ready(Ok(None)),
+            };
+            return Poll::Ready(match (read, self.file) {
+                (Ok(chunk), _) => Ok(chunk.map(FatChunk::Cached)),
+                (Err(error), Some(file)) => Err(self.content.failed(file, error)),
+                (Err(_), None) => Err(StoreError::Failed),
+            });
+        }
+    }
+
+    /// Opens the file; a body that the manifest has itself is there at once.
+    fn begin(&mut self) -> Result<Option<FatChunk<S>>, StoreError> {
+        if let Some(file) = self.file {
+            if !heap_has(FOR_READ) {
+                return Err(StoreError::OutOfMemory);
+            }
+            self.body = Bytes::Reading(Box::new(self.content.volume.open(file)));
+            return Ok(None);
+        }
+        self.body = Bytes::Done;
+        let What::Listed { variant, .. } = &self.what else {
+            return Ok(None);
+        };
+        let chunk = FatChunk::Here(self.content.clone(), *variant);
+        Ok((!chunk.as_ref().is_empty()).then_some(chunk))
     }
 }
 
@@ -116,25 +190,8 @@ impl<S: Sectors + 'static> Answer for FatAnswer<S> {
         }
     }
 
-    async fn chunk(&mut self) -> Result<Option<FatChunk<S>>, StoreError> {
-        if let Bytes::New = self.body {
-            self.body = match (self.file, &self.what) {
-                (Some(file), _) => Bytes::Reading(self.content.volume.open(file)),
-                (None, What::Listed { variant, .. }) => {
-                    let chunk = FatChunk::Here(self.content.clone(), *variant);
-                    self.body = Bytes::Done;
-                    return Ok((!chunk.as_ref().is_empty()).then_some(chunk));
-                }
-                (None, What::Made(_)) => Bytes::Done,
-            };
-        }
-        let (Bytes::Reading(reader), Some(file)) = (&mut self.body, self.file) else {
-            return Ok(None);
-        };
-        match reader.chunk().await {
-            Ok(chunk) => Ok(chunk.map(FatChunk::Cached)),
-            Err(error) => Err(self.content.failed(file, error)),
-        }
+    fn chunk(&mut self) -> impl Future<Output = Result<Option<FatChunk<S>>, StoreError>> {
+        poll_fn(|cx| self.poll_chunk(cx))
     }
 }
 

@@ -18,6 +18,8 @@ use alloc::rc::Rc;
 use alloc::string::{String, ToString};
 use core::cell::{Cell, RefCell};
 use core::fmt;
+use core::future::Future;
+use core::pin::Pin;
 
 use super::{Limits, MountError, Volume};
 use crate::cache::{Cache, heap_has};
@@ -173,22 +175,32 @@ impl<S: Sectors + 'static> FatStore<S> {
         Found::Nothing
     }
 
-    async fn finish(
-        &self,
-        found: Found<S>,
-        accept: Accept,
-    ) -> Result<Lookup<FatAnswer<S>>, StoreError> {
-        match found {
+    pub(crate) fn start_find(&self, path: &[u8], accept: Accept) -> Finding<S> {
+        let found = self.look(|content, source| match source {
+            Source::Manifest => content.listed(path, accept),
+            Source::Names => content.named(path),
+        });
+        self.finish(found, accept)
+    }
+
+    pub(crate) fn start_not_found(&self, accept: Accept) -> Finding<S> {
+        let found = self.look(|content, source| match source {
+            Source::Manifest => content.listed_missing(accept),
+            Source::Names => content.named_missing(),
+        });
+        self.finish(found, accept)
+    }
+
+    fn finish(&self, found: Found<S>, accept: Accept) -> Finding<S> {
+        let result = match found {
             Found::Answer(answer) => Ok(Lookup::Found(answer)),
             Found::NotAcceptable => Ok(Lookup::NotAcceptable),
             Found::Failed(error) => Err(error),
             Found::Plain(plain) => {
-                if !heap_has(FOR_PLAIN) {
-                    return Err(StoreError::OutOfMemory);
+                if heap_has(FOR_PLAIN) {
+                    return Finding::Waiting(Box::pin(plain.answer(accept)));
                 }
-                // On the heap, so that connections that never ask for such a file need no room
-                // for it.
-                Box::pin(plain.answer(accept)).await
+                Err(StoreError::OutOfMemory)
             }
             Found::Nothing => {
                 let away = |slot: &Slot<S>| matches!(*slot.state.borrow(), State::Away(_));
@@ -198,6 +210,26 @@ impl<S: Sectors + 'static> FatStore<S> {
                     Ok(Lookup::Missing)
                 }
             }
+        };
+        Finding::Ready(result)
+    }
+}
+
+/// A look-up that was begun. What has to be waited for is on the heap, so that connections that
+/// never ask for it need no room for it.
+pub(crate) enum Finding<S: Sectors + 'static> {
+    Ready(FindResult<S>),
+    Waiting(Waiting<S>),
+}
+
+pub(crate) type Waiting<S> = Pin<Box<dyn Future<Output = FindResult<S>>>>;
+type FindResult<S> = Result<Lookup<FatAnswer<S>>, StoreError>;
+
+impl<S: Sectors + 'static> Finding<S> {
+    async fn done(self) -> FindResult<S> {
+        match self {
+            Self::Ready(result) => result,
+            Self::Waiting(waiting) => waiting.await,
         }
     }
 }
@@ -221,20 +253,12 @@ impl<S: Sectors + 'static> Slot<S> {
 impl<S: Sectors + 'static> Store for FatStore<S> {
     type Answer<'s> = FatAnswer<S>;
 
-    async fn find(&self, path: &[u8], accept: Accept) -> Result<Lookup<FatAnswer<S>>, StoreError> {
-        let found = self.look(|content, source| match source {
-            Source::Manifest => content.listed(path, accept),
-            Source::Names => content.named(path),
-        });
-        self.finish(found, accept).await
+    fn find(&self, path: &[u8], accept: Accept) -> impl Future<Output = FindResult<S>> {
+        self.start_find(path, accept).done()
     }
 
-    async fn not_found(&self, accept: Accept) -> Result<Lookup<FatAnswer<S>>, StoreError> {
-        let found = self.look(|content, source| match source {
-            Source::Manifest => content.listed_missing(accept),
-            Source::Names => content.named_missing(),
-        });
-        self.finish(found, accept).await
+    fn not_found(&self, accept: Accept) -> impl Future<Output = FindResult<S>> {
+        self.start_not_found(accept).done()
     }
 
     fn report(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
