@@ -2,5 +2,6 @@
 
 pub mod disk;
 pub mod fat;
+pub mod fat_image;
 pub mod net;
 pub mod unix;
