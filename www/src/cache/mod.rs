@@ -12,9 +12,6 @@ mod device;
 mod job;
 mod pool;
 
-#[cfg(test)]
-mod tests;
-
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};

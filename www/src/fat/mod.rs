@@ -17,9 +17,6 @@ mod read;
 mod store;
 mod walk;
 
-#[cfg(test)]
-mod tests;
-
 use core::fmt;
 
 pub use boot::{BootError, Geometry, Kind, Root};
