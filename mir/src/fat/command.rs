@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::boot::Kind;
-use super::edit::{EditError, Editor, Progress, Serial, Times, parts};
+use super::edit::{EditError, Editor, Progress, Serial, Times, now, parts};
 use super::extract::extract;
 use super::format::{self, Wanted};
 use super::gather::gather;
@@ -330,7 +330,7 @@ fn create(
     }
     let boot = format::layout(size, wanted);
     let boot = boot.map_err(|why| terminal.say(image, why))?;
-    let mut editor = Editor::create(boot, times);
+    let mut editor = Editor::create(boot, times, now());
     editor.set_serial(match times {
         Times::Fixed(_) => Serial::Content,
         Times::Real => Serial::Set(random()),

@@ -205,8 +205,8 @@ impl Editor {
         })
     }
 
-    /// An editor for a new volume.
-    pub fn create(boot: Boot, times: Times) -> Self {
+    /// An editor for a new volume; `now` in seconds since 1970.
+    pub fn create(boot: Boot, times: Times, now: i64) -> Self {
         let free = boot.clusters.into();
         let wide = boot.kind == Kind::Fat32;
         let mut new = Self {
@@ -234,10 +234,7 @@ impl Editor {
             .label
             .filter(|label| label != super::boot::NO_LABEL)
         {
-            let modified = match times {
-                Times::Real => Stamp::from_unix(now()),
-                Times::Fixed(stamp) => stamp,
-            };
+            let modified = times.of(now);
             root.append(&Record {
                 short: label,
                 attributes: attributes::LABEL,
@@ -597,7 +594,7 @@ fn absolute(path: &str) -> String {
 }
 
 /// Seconds since 1970.
-fn now() -> i64 {
+pub fn now() -> i64 {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     now.map_or(0, |now| now.as_secs() as i64)
 }

@@ -47,7 +47,7 @@ impl std::error::Error for SiteError {}
 /// free clusters. Files keep their times; the serial number comes from the content.
 pub fn image(volume: NewVolume, wanted: &Wanted, free: u64) -> Result<Editor, SiteError> {
     let boot = layout(&volume, wanted, free).map_err(SiteError::Layout)?;
-    let mut editor = Editor::create(boot, Times::Real);
+    let mut editor = Editor::create(boot, Times::Real, newest(&volume));
     editor.set_serial(Serial::Content);
     editor.set_unit(DEVICE_SECTOR);
     editor.add(items(volume)).map_err(SiteError::Edit)?;
@@ -112,9 +112,14 @@ fn slots(name: &str) -> u64 {
     }
 }
 
+/// When anything was last written: the manifest is as young as the youngest file.
+fn newest(volume: &NewVolume) -> i64 {
+    volume.manifest.modified.unwrap_or(0) as i64
+}
+
 /// The files and their folders, as young as the manifest, each folder before what is in it.
 fn items(volume: NewVolume) -> Vec<Item> {
-    let newest = volume.manifest.modified;
+    let newest = newest(&volume);
     let mut items = BTreeMap::new();
     for file in volume.files.into_iter().chain([volume.manifest]) {
         let path: Vec<String> = file.name.split('/').map(str::to_owned).collect();
@@ -123,7 +128,7 @@ fn items(volume: NewVolume) -> Vec<Item> {
             items.entry(path.clone()).or_insert_with(|| Item {
                 path,
                 source: None,
-                modified: newest.unwrap_or(0) as i64,
+                modified: newest,
             });
         }
         let item = Item {

@@ -80,6 +80,36 @@ pub(crate) fn clean(image: &str) {
     assert!(said.ends_with(": clean\n"), "{said}");
 }
 
+/// An image of about 2 MiB with 4,000 to 5,000 clusters of 512 bytes. FAT32 should have 65,525 at
+/// least, and takes a long time for each step then; mkfs.fat makes smaller ones.
+pub(crate) fn small(kind: &str, image: &str) {
+    let _ = fs::remove_file(image);
+    match kind {
+        "fat32" => drop(tool_ok(
+            "mkfs.fat",
+            &["-C", "-F", "32", "-s", "1", image, "2500"],
+        )),
+        "fat16" => drop(ok(&[
+            "create",
+            image,
+            "2500K",
+            "--type",
+            kind,
+            "--cluster-size",
+            "512",
+        ])),
+        _ => drop(ok(&[
+            "create",
+            image,
+            "1M",
+            "--type",
+            kind,
+            "--cluster-size",
+            "512",
+        ])),
+    }
+}
+
 /// A folder for a test, and paths in it as text.
 pub(crate) struct Place(tempfile::TempDir);
 

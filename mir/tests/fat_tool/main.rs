@@ -5,4 +5,5 @@ mod common;
 mod damaged;
 mod model;
 mod outside;
+mod site;
 mod words;
