@@ -401,10 +401,8 @@ fn find(
 ) -> Result<usize, Failed> {
     let found = tree.find(path);
     found.map_err(|_| {
-        terminal.say(
-            image,
-            EditError::NotFound(show(path).replace("\\u{2f}", "/")),
-        )
+        let parts: Vec<_> = parts(path).iter().map(|part| show(part)).collect();
+        terminal.say(image, EditError::NotFound(format!("/{}", parts.join("/"))))
     })
 }
 
@@ -446,7 +444,7 @@ fn cat(terminal: &mut Terminal<'_>, image: &Path, path: &str) -> Result<(), Fail
         return Err(terminal.say(image, EditError::IsFolder(tree.path(at))));
     }
     let broken = tree.problems.iter().find(|problem| {
-        problem.what.loses() && problem.place == super::problem::Place::Path(tree.path(at))
+        problem.what.loses() && problem.place == super::problem::Place::Path(tree.short_path(at))
     });
     if let Some(problem) = broken {
         return Err(terminal.say(image, problem));

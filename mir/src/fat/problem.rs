@@ -217,3 +217,5 @@ pub const MAX_SLOTS: usize = 65_536;
 pub const MAX_DEPTH: usize = 256;
 /// The most files and folders that are looked at.
 pub const MAX_NODES: usize = 4_000_000;
+/// The most problems that are told one by one.
+pub const MAX_PROBLEMS: usize = 10_000;

@@ -9,7 +9,7 @@ use super::boot::{Boot, BootError, Kind, NO_LABEL, SLOT};
 use super::directory::{DOT, DOT_DOT, Directory};
 use super::image::Image;
 use super::name;
-use super::problem::{MAX_DEPTH, MAX_NODES, MAX_SLOTS, Place, Problem, What};
+use super::problem::{MAX_DEPTH, MAX_NODES, MAX_PROBLEMS, MAX_SLOTS, Place, Problem, What};
 use super::record::{Record, Stamp};
 use super::table::{Link, Run, Table, clusters_of, push};
 
@@ -88,8 +88,10 @@ impl Node {
 pub struct Tree {
     /// Files and folders; the first is the root.
     pub nodes: Vec<Node>,
-    /// What is wrong, in the order of the volume.
+    /// What is wrong, in the order of the volume: the first [`MAX_PROBLEMS`].
     pub problems: Vec<Problem>,
+    /// How many problems there are beyond these.
+    pub more: usize,
     /// The label in the root directory.
     pub label: Option<[u8; 11]>,
 }
@@ -122,6 +124,7 @@ impl Volume {
             tree: Tree {
                 nodes: Vec::new(),
                 problems: Vec::new(),
+                more: 0,
                 label: None,
             },
         };
@@ -235,6 +238,23 @@ impl Tree {
         format!("/{}", names.join("/"))
     }
 
+    /// The same, but no longer than a line should be: the end of a long one.
+    pub fn short_path(&self, at: usize) -> String {
+        let path = self.path(at);
+        match path.char_indices().rev().nth(MAX_SHOWN) {
+            Some((start, _)) => format!("…{}", &path[start..]),
+            None => path,
+        }
+    }
+
+    fn push(&mut self, problem: Problem) {
+        if self.problems.len() < MAX_PROBLEMS {
+            self.problems.push(problem);
+        } else {
+            self.more += 1;
+        }
+    }
+
     /// All but the root, each folder before what is in it.
     pub fn in_order(&self) -> Vec<usize> {
         let mut out = Vec::with_capacity(self.nodes.len());
@@ -246,6 +266,9 @@ impl Tree {
         out
     }
 }
+
+/// The most characters of a path in a problem.
+const MAX_SHOWN: usize = 1024;
 
 /// A name to be shown.
 pub fn show(name: &str) -> String {
@@ -276,7 +299,7 @@ struct Chain {
 
 impl Walk<'_> {
     fn say(&mut self, place: Place, offset: u64, what: What) {
-        self.tree.problems.push(Problem {
+        self.tree.push(Problem {
             place,
             offset,
             what,
@@ -287,7 +310,7 @@ impl Walk<'_> {
         if what.loses() {
             self.tree.nodes[node].broken = true;
         }
-        let place = Place::Path(self.tree.path(node));
+        let place = Place::Path(self.tree.short_path(node));
         self.say(place, offset, what);
     }
 
@@ -468,7 +491,10 @@ impl Walk<'_> {
             let what = match self.owner[cluster as usize] {
                 0 => None,
                 owner if owner == mine => Some(What::Loop(cluster)),
-                owner => Some(What::Crossed(cluster, self.tree.path(owner as usize - 1))),
+                owner => Some(What::Crossed(
+                    cluster,
+                    self.tree.short_path(owner as usize - 1),
+                )),
             };
             let link = table.link(cluster);
             let what = what.or(match link {
@@ -615,7 +641,7 @@ impl Walk<'_> {
                         _ => break,
                     }
                 }
-                tree.problems.push(Problem {
+                tree.push(Problem {
                     place: Place::Table(active + 1),
                     offset: volume.entry_at(active, first),
                     what: What::Lost(first, count),

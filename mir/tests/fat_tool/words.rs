@@ -29,7 +29,7 @@ fn the_document_shows_what_happens() {
             let (command, expected) = part.split_once('\n').unwrap();
             let mut shell = Command::new("sh");
             shell
-                .args(["-c", &format!("{command} 2>&1")])
+                .args(["-c", &format!("exec 2>&1\n{command}")])
                 .current_dir(&folder)
                 .env("PATH", &path);
             shell.env_remove("SOURCE_DATE_EPOCH").env("TZ", "UTC");

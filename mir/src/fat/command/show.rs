@@ -86,14 +86,18 @@ pub(super) fn check(
         writeln!(out, "{problem}")?;
     }
     let (files, _, folders) = count(tree);
-    let clean = match tree.problems.len() {
+    if tree.more > 0 {
+        writeln!(out, "and {}", many(tree.more, "more problem"))?;
+    }
+    let clean = match tree.problems.len() + tree.more {
         0 => "clean".to_owned(),
-        1 => "1 problem".to_owned(),
-        problems => format!("{problems} problems"),
+        problems => many(problems, "problem"),
     };
+    let (files, folders) = (many(files, "file"), many(folders, "folder"));
     let (image, kind) = (image.display(), volume.boot.kind);
-    writeln!(
-        out,
-        "{image}: {kind}, {files} files, {folders} folders: {clean}"
-    )
+    writeln!(out, "{image}: {kind}, {files}, {folders}: {clean}")
+}
+
+fn many(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
