@@ -1,5 +1,6 @@
 //! The targets, by the part of the system that they are for.
 
+mod fat;
 mod guest;
 mod http;
 mod net;
@@ -56,6 +57,7 @@ targets! {
     1000 pack pack_load,
     2000 pack pack_trailer,
     1000 pack image,
+    3000 fat fat_volume,
     120 net tcp_ip,
     3000 netfront netif_wire,
     3000 netfront netif_assembler,

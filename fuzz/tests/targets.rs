@@ -38,6 +38,7 @@ targets! {
     pack_load,
     pack_trailer,
     image,
+    fat_volume,
     tcp_ip,
     netif_wire,
     netif_assembler,

@@ -1,8 +1,12 @@
 //! FAT volumes put together by hand, byte by byte, so that they can be wrong where a test wants it.
 
 use std::ops::Range;
+use std::rc::Rc;
 
-use www::fat::Kind;
+use www::cache::Cache;
+use www::fat::{Kind, Limits, ReadError, Volume};
+
+use crate::disk::{Disk, run_within};
 
 /// A record of a directory.
 pub type Record = [u8; 32];
@@ -220,4 +224,108 @@ pub fn named(name: &str, short: &[u8; 11], cluster: u32, size: u32) -> Vec<Recor
     let mut records = long(&units, short);
     records.push(file(short, cluster, size));
     records
+}
+
+/// A good volume of 512-byte clusters, at least 550 of them: folders within folders, long names, chains in pieces.
+pub fn sample(kind: Kind, clusters: usize) -> Image {
+    let mut image = Image::new(kind, clusters, 512);
+    let mut next = 10;
+    let mut take = |count: u32| {
+        let first = next;
+        next += count + 3;
+        (first..first + count).collect::<Vec<_>>()
+    };
+    let mut inner: Vec<Record> = Vec::new();
+    for level in 0..12u32 {
+        let mut records = Vec::new();
+        for n in 0..6u32 {
+            let mut content = take(n + 1);
+            // Every second one has its clusters the wrong way round.
+            if n % 2 == 1 {
+                content.reverse();
+            }
+            image.chain(&content);
+            let mut short = *b"NAME0000TXT";
+            short[4..8].copy_from_slice(format!("{level:02}{n:02}").as_bytes());
+            let size = 512 * n + 100;
+            if n < 3 {
+                records.push(file(&short, content[0], size));
+            } else {
+                let name = format!("A long name, level {level}, number {n}.txt");
+                records.extend(named(&name, &short, content[0], size));
+            }
+        }
+        records.extend(inner);
+        let clusters = take((records.len() as u32).div_ceil(16));
+        image.directory(&clusters, &records);
+        inner = vec![folder(b"FOLDER     ", clusters[0])];
+    }
+    image.root(&inner);
+    image
+}
+
+/// The most that a volume of these may ask its device for, and the most polls.
+const REQUESTS: usize = 5_000;
+const POLLS: u64 = 100_000;
+
+/// Mounts a volume, reads all that is on it, and panics if something is not as it must be for any
+/// bytes whatever. Says whether something was broken.
+pub fn check(bytes: Vec<u8>, what: &str) -> bool {
+    let disk = Disk::new(bytes);
+    disk.set_best_read(64 << 10);
+    let cache = Cache::new(512 << 10);
+    let limits = Limits {
+        entries: 5000,
+        depth: 20,
+        memory: 512 << 10,
+    };
+    let mounted = run_within(POLLS, Volume::mount(disk.clone(), &cache, limits));
+    let requests = disk.take_log().len();
+    assert!(requests < REQUESTS, "{what}: {requests} requests to mount");
+    let volume = match mounted {
+        Ok(volume) => Rc::new(volume),
+        Err(error) => {
+            assert!(error.to_string().len() > 5, "{what}: {error:?}");
+            return false;
+        }
+    };
+    assert!(volume.memory() <= limits.memory, "{what}");
+    let mut broken = 0;
+    for problem in volume.problems() {
+        assert!(problem.to_string().len() > 10, "{what}: {problem:?}");
+        broken += usize::from(problem.entry.is_broken());
+    }
+    let listed = volume.entries().filter(|entry| entry.is_broken()).count();
+    assert!(
+        listed <= broken + volume.more_problems(),
+        "{what}: broken without a reason"
+    );
+    let mut total = 0;
+    for entry in volume.entries() {
+        let path = entry.path().to_string();
+        let found = volume.find(path.as_bytes()).expect(what);
+        assert_eq!(found.path().to_string(), path, "{what}");
+        let Some(file) = entry.file() else { continue };
+        let mut reader = volume.open(file);
+        let mut len = 0;
+        let outcome = run_within(POLLS, async {
+            while let Some(chunk) = reader.chunk().await? {
+                len += chunk.len() as u64;
+            }
+            Ok(())
+        });
+        match outcome {
+            Ok(()) => assert_eq!(len, file.size(), "{what}"),
+            Err(ReadError::Broken) => assert!(file.is_broken() && len == 0, "{what}"),
+            Err(error) => panic!("{what}: {error}"),
+        }
+        total += len;
+    }
+    // Each cluster is in one file at the most.
+    assert!(total <= volume.sectors().bytes().len() as u64, "{what}");
+    let counters = cache.counters();
+    assert!(counters.blocks <= counters.capacity, "{what}");
+    assert_eq!(counters.held, 0, "{what}");
+    assert!(disk.take_log().len() < REQUESTS, "{what}");
+    broken > 0
 }

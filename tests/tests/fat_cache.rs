@@ -270,6 +270,10 @@ fn devices_are_told_apart() {
         assert_eq!(run(three.block(number, 1)).expect("room")[9], 3);
     }
     assert_eq!(cache.counters().evictions, evicted);
+    // What is held counts, though nobody can find it any more.
+    assert_eq!(cache.counters().held, 1);
+    assert!(run(three.block(3, 1)).is_ok());
+    assert_eq!(cache.counters().evictions, evicted + 1);
     assert_eq!(held[9], 1);
 }
 

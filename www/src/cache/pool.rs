@@ -102,11 +102,13 @@ impl Pool {
         self.devices
     }
 
-    /// Forgets what a device held.
+    /// Forgets what was on a device, but for what somebody holds: that counts until it is let go.
     pub(super) fn detach(&mut self, device: u32) {
         for number in 0..self.slots.len() {
-            if self.slots[number].key.0 == device
-                && matches!(self.slots[number].state, State::Ready(_))
+            let slot = &self.slots[number];
+            if slot.key.0 == device
+                && let State::Ready(page) = &slot.state
+                && Rc::strong_count(page) == 1
             {
                 self.vacate(number);
                 self.free.push(number as u32);
@@ -270,16 +272,14 @@ impl Pool {
         None
     }
 
-    /// Takes the block out of a slot and keeps its memory, unless somebody holds it.
+    /// Takes the block, which nobody holds, out of a slot and keeps its memory.
     fn vacate(&mut self, number: usize) {
         self.unlink(self.slots[number].key);
         let slot = &mut self.slots[number];
-        let state = core::mem::replace(&mut slot.state, State::Free(None));
-        if let State::Ready(page) = state
-            && Rc::strong_count(&page) == 1
-        {
-            slot.state = State::Free(Some(page));
-        }
+        slot.state = match core::mem::replace(&mut slot.state, State::Free(None)) {
+            State::Ready(page) => State::Free(Some(page)),
+            state => state,
+        };
     }
 }
 

@@ -191,6 +191,9 @@ pub struct Problem<'v> {
 
 impl fmt::Display for Problem<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.entry.name().is_empty() {
+            f.write_str("/")?;
+        }
         write!(f, "{}: {}", self.entry.path(), self.fault)?;
         match self.at {
             Some(at) => write!(f, " (byte {at})"),

@@ -108,10 +108,10 @@ pub(super) fn long(units: &[u16]) -> impl Iterator<Item = char> + '_ {
 }
 
 /// Adds a short name to `out`. `lower`: the flags of Windows NT, 0x08 for a name and 0x10 for an
-/// extension that is shown in lower case.
+/// extension that is shown in lower case. It is never empty, and has no slash.
 pub(super) fn short(name: &[u8; 11], lower: u8, out: &mut String) {
     let (base, extension) = name.split_at(8);
-    let (base, extension) = (base.trim_ascii_end(), extension.trim_ascii_end());
+    let (base, extension) = (trim(base), trim(extension));
     for (at, byte) in base.iter().enumerate() {
         // 0xe5 in the first place means that the record was deleted.
         let byte = if at == 0 && *byte == 0x05 {
@@ -121,17 +121,27 @@ pub(super) fn short(name: &[u8; 11], lower: u8, out: &mut String) {
         };
         out.push(character(byte, lower & 0x08 != 0));
     }
-    if !extension.is_empty() {
-        out.push('.');
+    match (base, extension) {
+        ([], []) => out.push(char::REPLACEMENT_CHARACTER),
+        (_, []) => {}
+        _ => out.push('.'),
     }
     for byte in extension {
         out.push(character(*byte, lower & 0x10 != 0));
     }
 }
 
+fn trim(mut part: &[u8]) -> &[u8] {
+    while let [rest @ .., b' '] = part {
+        part = rest;
+    }
+    part
+}
+
 fn character(byte: u8, lower: bool) -> char {
     match byte {
         0x80.. => CP437[usize::from(byte - 0x80)],
+        b'/' => char::REPLACEMENT_CHARACTER,
         _ if lower => byte.to_ascii_lowercase().into(),
         _ => byte.into(),
     }
