@@ -501,6 +501,75 @@ fn a_manifest_that_is_damaged() {
     assert!(fat.service.report().to_string().contains("no manifest"));
 }
 
+/// Bits flipped anywhere on the volumes: every path is answered or broken off, nothing panics or
+/// waits for ever, and the cache keeps to its limit.
+#[test]
+fn volumes_that_are_damaged() {
+    const VOLUME: usize = 1 << 20;
+    let text = b"damaged ".repeat(700);
+    let item = |path: &str, rendered| Item {
+        path: path.to_owned(),
+        media_type: www::media::HTML,
+        rendered,
+        modified: NOW,
+        body: text.clone(),
+    };
+    let site = Rendered {
+        items: vec![item("/", true), item("/a/b", true), item("/c.html", false)],
+        not_found: Some(item("/404", true)),
+        ..Rendered::default()
+    };
+    let volumes = mir::pack::volumes(site, &Compressed::none()).unwrap();
+    let images = [&volumes.files, &volumes.pages].map(|from| {
+        let files = from.files.iter().chain([&from.manifest]);
+        let files = files.map(|file| (&*file.name, NOW, &*file.body));
+        volume(VOLUME, &files.collect::<Vec<_>>())
+    });
+    // What is used of each: the rest is never looked at.
+    let used = images
+        .each_ref()
+        .map(|image| image.iter().rposition(|b| *b != 0).unwrap());
+    let mut random = 88172645463325252_u64;
+    let mut next = |below: usize| {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        (random % below as u64) as usize
+    };
+    let mut seen = std::collections::BTreeMap::new();
+    for _ in 0..400 {
+        let mut images = images.clone();
+        for (image, used) in images.iter_mut().zip(used) {
+            for _ in 0..=next(6) {
+                // The boot sector, the tables, the directories, anything.
+                let (from, len) = [(0, 64), (512, 128), (512, 24 << 10), (0, used)][next(4)];
+                image[from + next(len.min(used - from))] ^= 1 << next(8);
+            }
+        }
+        let clock = Hand::new();
+        let store = FatStore::new(&Cache::new(256 << 10), clock.clone());
+        for (part, image) in Part::ALL.into_iter().zip(images) {
+            let mounted = run(store.mount(part, Disk::new(image), Limits::default()));
+            assert_eq!(mounted.is_ok(), store.is_ready(part));
+        }
+        let service = service(store.clone(), clock);
+        for path in ["/", "/a/b", "/c.html", "/nowhere", "/a/", "/index.html"] {
+            *seen.entry(status(&service, path)).or_insert(0) += 1;
+        }
+        let counters = store.cache().counters();
+        assert!(counters.blocks <= counters.capacity && counters.held == 0);
+    }
+    // Some were served, some were broken, some volumes could not be mounted.
+    for status in [200, 404, 500, 503] {
+        assert!(seen.get(&status).is_some_and(|n| *n > 5), "{seen:?}");
+    }
+    assert!(
+        seen.keys()
+            .all(|status| [200, 404, 500, 503].contains(status)),
+        "{seen:?}"
+    );
+}
+
 /// Files cost connections that wait for something else nothing: what they need is on the heap.
 #[test]
 fn a_conversation_is_small() {

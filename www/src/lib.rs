@@ -21,6 +21,7 @@ pub mod seam;
 pub mod sectors;
 pub mod stats;
 pub mod store;
+mod turn;
 
 pub use seam::{Clock, Conn, ConnError, Stack};
 pub use sectors::{Sector, Sectors, SectorsError};

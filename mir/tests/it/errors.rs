@@ -229,6 +229,22 @@ fn the_tool_looks_into_what_it_made() {
         format!("mir: {image}: there is no such path, or not in this encoding\n")
     );
 
+    // A manifest lists the same, and says where the bodies are.
+    let rendered = mir::site::render(site.as_ref(), mir::site::Options::default()).unwrap();
+    let volumes = mir::pack::volumes(rendered, &mir::pack::Cache::none()).unwrap();
+    let manifest = file("mir-www.manifest");
+    std::fs::write(&manifest, &volumes.pages.manifest.body).unwrap();
+    let in_manifest = run(&["list", &manifest]);
+    for line in String::from_utf8(in_manifest.stdout).unwrap().lines() {
+        assert!(listed.lines().any(|l| l == line), "{line}");
+    }
+    let (status, said) = mir(&["cat", &manifest, "/a"]);
+    let where_it_is = "this is a manifest: the body is in the file /a.html of its volume";
+    assert_eq!(
+        (status, said),
+        (Some(1), format!("mir: {manifest}: {where_it_is}\n"))
+    );
+
     // A kernel is asked for, and a test is none.
     let (status, said) = mir(&[
         "build", "-t", "xen", "--base", base, "--site", site, "-o", &image,

@@ -13,6 +13,7 @@ use super::target::to_path;
 use super::{Service, Span};
 use crate::seam::{Clock, Conn, ConnError};
 use crate::store::{Answer, Lookup, Store, StoreError};
+use crate::turn::pass;
 
 /// Answers one after the other, and bytes of one, before others get their turn.
 const ANSWERS_A_TURN: u32 = 64;
@@ -487,17 +488,4 @@ fn advance(parts: &mut [&[u8]], mut n: usize) {
         *part = &part[here..];
         n -= here;
     }
-}
-
-/// Lets every other task that is ready run first.
-async fn pass() {
-    let mut passed = false;
-    poll_fn(|cx| {
-        if core::mem::replace(&mut passed, true) {
-            return Poll::Ready(());
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }

@@ -8,16 +8,20 @@ use super::answer::FatAnswer;
 use super::errors::Errors;
 use super::plain::{Hashes, Plain};
 use crate::encoding::{Accept, Encoding};
-use crate::fat::{Entry, File, Limits, MountError, ReadError, Volume};
+use crate::fat::{File, Limits, MountError, ReadError, Volume};
 use crate::media;
 use crate::pack::names::{self, Part};
 use crate::pack::{self, Body, Manifest, PackError};
 use crate::seam::Clock;
 use crate::sectors::{Sectors, SectorsError};
 use crate::store::StoreError;
+use crate::turn::pass;
 
 /// The page for missing paths on a volume without a manifest.
 const MISSING: &str = "404.html";
+
+/// Files that are looked for before others get their turn.
+const PLACES_A_TURN: usize = 1024;
 
 /// A mounted volume.
 pub(super) struct Content<S: Sectors + 'static> {
@@ -84,7 +88,7 @@ impl<S: Sectors + 'static> Content<S> {
         };
         let why = match content.read(file, limits).await {
             Ok(manifest) => {
-                content.places(file, manifest)?;
+                content.places(file, manifest).await?;
                 return Ok(content);
             }
             Err(why) => why,
@@ -125,7 +129,7 @@ impl<S: Sectors + 'static> Content<S> {
     }
 
     /// Finds the files that the manifest speaks of.
-    fn places(&mut self, file: File, manifest: Manifest) -> Result<(), MountError> {
+    async fn places(&mut self, file: File, manifest: Manifest) -> Result<(), MountError> {
         let pack = manifest.pack();
         let variants = pack.variants();
         let mut bodies = Vec::new();
@@ -133,28 +137,12 @@ impl<S: Sectors + 'static> Content<S> {
         room.map_err(|_| MountError::OutOfMemory)?;
         // Make's rule: what is younger than what was made of it is something else.
         let made = file.modified().unwrap_or(u64::MAX);
-        bodies.extend(variants.map(|variant| {
-            let Body::File { name, len } = variant.body else {
-                return Place::Here;
-            };
-            match self.volume.find(name.as_bytes()) {
-                None => Place::Gone,
-                Some(entry) => match entry.file() {
-                    None if entry.is_broken() => Place::Broken,
-                    None => Place::Gone,
-                    Some(file) if file.is_broken() => Place::Broken,
-                    Some(file) => {
-                        let same = file.size() == u64::from(len)
-                            && file.modified().is_none_or(|at| at <= made);
-                        if same {
-                            Place::File(file)
-                        } else {
-                            Place::Other(file)
-                        }
-                    }
-                },
+        for (at, variant) in variants.enumerate() {
+            if at % PLACES_A_TURN == PLACES_A_TURN - 1 {
+                pass().await;
             }
-        }));
+            bodies.push(self.find(variant.body, made));
+        }
         let files = bodies.iter().filter_map(|place| match place {
             Place::File(file) | Place::Other(file) => Some(file.number),
             Place::Here | Place::Broken | Place::Gone => None,
@@ -163,6 +151,29 @@ impl<S: Sectors + 'static> Content<S> {
         self.bodies = bodies;
         self.manifest = Some(manifest);
         Ok(())
+    }
+
+    /// Where a body is; its file is to be as old as `made` or older.
+    fn find(&self, body: Body<'_>, made: u64) -> Place {
+        let Body::File { name, len } = body else {
+            return Place::Here;
+        };
+        let Some(entry) = self.volume.find(name.as_bytes()) else {
+            return Place::Gone;
+        };
+        match entry.file() {
+            None if entry.is_broken() => Place::Broken,
+            None => Place::Gone,
+            Some(file) if file.is_broken() => Place::Broken,
+            Some(file) => {
+                let old = file.modified().is_none_or(|at| at <= made);
+                if old && file.size() == u64::from(len) {
+                    Place::File(file)
+                } else {
+                    Place::Other(file)
+                }
+            }
+        }
     }
 
     /// What the manifest has at a path.
@@ -191,7 +202,8 @@ impl<S: Sectors + 'static> Content<S> {
             Place::Broken => {
                 let name = entry.variants().next().map(|variant| variant.body);
                 if let Some(Body::File { name, .. }) = name {
-                    self.errors.report(&name, &ReadError::Broken);
+                    self.errors
+                        .report(&format_args!("/{name}"), &ReadError::Broken);
                 }
                 return Found::Failed(StoreError::Failed);
             }
@@ -292,19 +304,9 @@ impl<S: Sectors + 'static> Content<S> {
         self.listed.binary_search(&file.number).is_ok()
     }
 
-    /// What the index has of a file.
-    fn entry_of(&self, file: File) -> Option<Entry<'_>> {
-        self.volume
-            .entries()
-            .find(|entry| entry.file() == Some(file))
-    }
-
     /// Says that a file could not be read, and what this means for who asked.
     pub(super) fn failed(&self, file: File, error: ReadError) -> StoreError {
-        match self.entry_of(file) {
-            Some(entry) => self.errors.report(&entry.path(), &error),
-            None => self.errors.report(&"a file", &error),
-        }
+        self.errors.report(&Named(self, file), &error);
         match error {
             ReadError::Away => StoreError::Away,
             ReadError::OutOfMemory => StoreError::OutOfMemory,
@@ -348,6 +350,19 @@ impl<S: Sectors + 'static> fmt::Display for Content<S> {
                 manifest.pack().entries().len()
             ),
             None => f.write_str("no manifest"),
+        }
+    }
+}
+
+/// The path of a file on its volume. It is looked for only to be shown.
+struct Named<'a, S: Sectors + 'static>(&'a Content<S>, File);
+
+impl<S: Sectors + 'static> fmt::Display for Named<'_, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut entries = self.0.volume.entries();
+        match entries.find(|entry| entry.file() == Some(self.1)) {
+            Some(entry) => entry.path().fmt(f),
+            None => f.write_str("a file"),
         }
     }
 }

@@ -22,6 +22,7 @@ use crate::fat::File;
 use crate::pack::{Head, is_worth};
 use crate::sectors::Sectors;
 use crate::store::{Lookup, StoreError};
+use crate::turn::pass;
 
 /// Chunks that are hashed before others get their turn.
 const CHUNKS_A_TURN: u32 = 64;
@@ -230,17 +231,4 @@ impl Drop for Lead<'_> {
             waiting.into_iter().for_each(Waker::wake);
         }
     }
-}
-
-/// Lets every other task that is ready run first.
-async fn pass() {
-    let mut passed = false;
-    poll_fn(|cx| {
-        if core::mem::replace(&mut passed, true) {
-            return Poll::Ready(());
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }
