@@ -1,20 +1,23 @@
 //! Connecting over xenstore.
 
+use alloc::boxed::Box;
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 use core::future::Future;
+use core::pin::Pin;
 
 use minios::exec::{Either, race};
 use minios::xenbus::{Frontend, Step, XenbusError, XenbusState};
 use minios::xenstore::Store;
-use minios::{Domain, Instant, PAGE_SIZE};
+use minios::{Domain, PAGE_SIZE};
 
 use crate::device::{Blkfront, Shared};
 use crate::features::{BadProperty, Features, Properties, RING_KEYS, ring_order};
 use crate::link::Link;
 use crate::setup::{self, Config, SetupError};
+use crate::transfer::ReadAt;
 use crate::vdev::Vdev;
 use crate::wire::SECTOR;
 
@@ -79,167 +82,158 @@ impl Blkfront {
         vdev: Vdev,
         config: &Config,
     ) -> Result<(Blkfront, Link), ConnectError> {
-        let frontend = match Frontend::open(domain, store, "vbd", vdev.0).await {
-            Err(XenbusError::Missing(_)) => return Err(ConnectError::Absent),
-            frontend => frontend?,
-        };
-        let deadline = domain.now() + config.patience;
-        until_offer(&frontend, deadline).await?;
-        let order = ring_order(&texts(&frontend, &RING_KEYS).await?, config.ring_order);
-        let peer = frontend.backend_id();
-        let (shared, keys) = setup::make(domain, peer, vdev, order, config)?;
-        let keys: Vec<_> = keys
-            .iter()
-            .map(|(key, value)| (key.as_str(), value.as_str()))
-            .collect();
-        frontend.publish(&keys).await?;
-        let deadline = domain.now() + config.patience;
-        let link = Link::new(frontend, Rc::clone(&shared));
-        match join(&link, &shared, deadline).await {
-            Ok(features) => {
-                let properties = shared.properties.get();
-                log::info!(target: "blkfront", "vbd/{} {vdev}: {} sectors of {} bytes{}, backend {peer}: ring order {order}, {features}",
-                    vdev.0,
-                    Blkfront(Rc::clone(&shared)).sectors(),
-                    properties.sector_size,
-                    if properties.read_only { ", read-only" } else { "" },
-                );
-                Ok((Blkfront(shared), link))
-            }
-            Err(error) => {
-                // Only then are its pages taken back.
-                let _ = link.shutdown().await;
-                Err(error)
-            }
+        // Behind a pointer, so that callers do not each get a copy of all its steps.
+        let connecting: Pin<Box<dyn Future<Output = _> + '_>> =
+            Box::pin(connect(domain, store, vdev, config));
+        connecting.await
+    }
+}
+
+async fn connect(
+    domain: &Domain,
+    store: &Store,
+    vdev: Vdev,
+    config: &Config,
+) -> Result<(Blkfront, Link), ConnectError> {
+    let frontend = match Frontend::open(domain, store, "vbd", vdev.0).await {
+        Err(XenbusError::Missing(_)) => return Err(ConnectError::Absent),
+        frontend => frontend?,
+    };
+    let deadline = domain.now() + config.patience;
+    let offered = domain.timeout(deadline, until_offer(&frontend)).await;
+    let order = offered
+        .unwrap_or(Err(XenbusError::TimedOut))?
+        .min(config.ring_order);
+    let (shared, keys) = setup::make(domain, frontend.backend_id(), vdev, order, config)?;
+    let keys: Vec<_> = keys
+        .iter()
+        .map(|(key, value)| (key.as_str(), value.as_str()))
+        .collect();
+    frontend.publish(&keys).await?;
+    let link = Link::new(frontend, Rc::clone(&shared));
+    let deadline = domain.now() + config.patience;
+    let joined = domain.timeout(deadline, join(&link, &shared)).await;
+    match joined.unwrap_or(Err(XenbusError::TimedOut.into())) {
+        Ok(features) => {
+            say(&link, &shared, order, &features);
+            Ok((Blkfront(shared), link))
+        }
+        Err(error) => {
+            // Only then are its pages taken back.
+            let _ = link.shutdown().await;
+            Err(error)
         }
     }
 }
 
-async fn until_offer(frontend: &Frontend, deadline: Instant) -> Result<(), ConnectError> {
+fn say(link: &Link, shared: &Rc<Shared>, order: u32, features: &Features) {
+    let device = Blkfront(Rc::clone(shared));
+    log::info!(target: "blkfront", "vbd/{} {}: {} sectors of {} bytes{}, backend {}: ring order {order}, {features}",
+        device.vdev().0,
+        device.vdev(),
+        device.sectors(),
+        device.sector_size(),
+        if device.read_only() { ", read-only" } else { "" },
+        link.frontend.backend_id(),
+    );
+}
+
+/// Waits for the backend's offer: the order of the largest ring that it takes.
+async fn until_offer(frontend: &Frontend) -> Result<u32, XenbusError> {
     loop {
-        match within(frontend, deadline, frontend.next()).await? {
-            Step::Offer => return Ok(()),
+        match frontend.next().await? {
+            Step::Offer => break,
             Step::Reopen => frontend.set_state(XenbusState::Initialising).await?,
             // Left behind by whatever ran here before: what it shared died with it.
             Step::Close | Step::Use | Step::Wait => match frontend.close().await {
                 Ok(()) | Err(XenbusError::TimedOut) => {}
-                Err(error) => return Err(error.into()),
+                Err(error) => return Err(error),
             },
         }
     }
+    let mut ring = [const { None }; RING_KEYS.len()];
+    read(frontend, &RING_KEYS, 0, &mut ring).await?;
+    Ok(ring_order(&ring))
 }
 
 /// From our keys to a device in use.
-async fn join(link: &Link, shared: &Shared, deadline: Instant) -> Result<Features, ConnectError> {
+async fn join(link: &Link, shared: &Shared) -> Result<Features, ConnectError> {
     let frontend = &link.frontend;
-    frontend.set_state(XenbusState::Initialised).await?;
-    until_use(frontend, deadline).await?;
-    // Not earlier: a backend writes these when it connects.
-    let properties = within(frontend, deadline, properties(frontend)).await?;
-    let properties = Properties::read(&properties).map_err(|bad| match bad {
-        BadProperty::SectorSize(size) => ConnectError::SectorSize(size),
-        BadProperty::Value(key) => ConnectError::Xenbus(bad_value(
-            Properties::KEYS[key],
-            properties[key].as_deref().unwrap_or_default(),
-        )),
-    })?;
-    let features = Features::read(&texts(frontend, &Features::KEYS).await?);
-    shared.properties.set(properties);
-    shared.flush.set(features.flush && !properties.read_only);
+    let mut values = [const { None }; Properties::KEYS.len()];
+    let mut offer = [const { None }; Features::KEYS.len()];
+    let mut features = Features::read(&offer);
+    for state in [XenbusState::Initialised, XenbusState::Connected] {
+        frontend.set_state(state).await?;
+        // Twice, so that its going away from now on is noticed.
+        if frontend.next().await? != Step::Use {
+            return Err(ConnectError::Closed);
+        }
+        if state == XenbusState::Connected {
+            break;
+        }
+        // Not earlier: a backend writes these when it connects.
+        read(frontend, &Properties::KEYS, Properties::NEEDED, &mut values).await?;
+        shared.properties.set(properties(&values)?);
+        read(frontend, &Features::KEYS, 0, &mut offer).await?;
+        features = Features::read(&offer);
+    }
+    let Properties {
+        sector_size,
+        read_only,
+        ..
+    } = shared.properties.get();
+    shared.flush.set(features.flush && !read_only);
     if let Some(engine) = &mut *shared.engine.borrow_mut() {
         engine.offer_segments(features.segments);
     }
-    frontend.set_state(XenbusState::Connected).await?;
-    // So that its going away from now on is noticed.
-    until_use(frontend, deadline).await?;
-    if properties.sector_size as usize != SECTOR {
-        verify(frontend, shared, deadline).await?;
+    // QEMU took all units to be the device's sectors once. It refused a segment beyond the end of
+    // its page: so, if the eight units of a page can be read, they are of 512 bytes.
+    if sector_size as usize != SECTOR {
+        let mut page = alloc::vec![0; PAGE_SIZE];
+        let reading = ReadAt::new(shared, 0, &mut page);
+        if race(reading, shared.pump()).await != Either::Left(Ok(())) {
+            return Err(ConnectError::Unit(sector_size));
+        }
     }
     Ok(features)
 }
 
-async fn until_use(frontend: &Frontend, deadline: Instant) -> Result<(), ConnectError> {
-    match within(frontend, deadline, frontend.next()).await? {
-        Step::Use => Ok(()),
-        _ => Err(ConnectError::Closed),
-    }
-}
-
-/// The device's properties, once those are there that must be: a key may be absent, or not to be
-/// read, for a while.
-async fn properties(frontend: &Frontend) -> Result<[Option<String>; 5], XenbusError> {
-    let mut values = texts(frontend, &Properties::KEYS).await?;
-    for (value, key) in values
-        .iter_mut()
-        .zip(Properties::KEYS)
-        .take(Properties::NEEDED)
-    {
-        if value.is_some() {
-            continue;
+fn properties(values: &[Option<String>; 5]) -> Result<Properties, ConnectError> {
+    Properties::read(values).map_err(|bad| match bad {
+        BadProperty::SectorSize(size) => ConnectError::SectorSize(size),
+        BadProperty::Value(key) => {
+            let value = values[key].as_deref().unwrap_or_default();
+            ConnectError::Xenbus(XenbusError::BadValue {
+                key: Properties::KEYS[key].into(),
+                value: value.chars().take(40).collect(),
+            })
         }
-        let watch = frontend.backend().watch(key).await?;
-        while value.is_none() {
-            watch.changed().await?;
-            *value = frontend.read_backend(key).await?;
+    })
+}
+
+/// Reads some of the backend's keys, and waits for the first `needed` of them to be there: a key
+/// may be absent, or not to be read, for a while. What is no text says nothing.
+async fn read(
+    frontend: &Frontend,
+    keys: &[&str],
+    needed: usize,
+    values: &mut [Option<String>],
+) -> Result<(), XenbusError> {
+    for (number, (key, value)) in keys.iter().zip(values).enumerate() {
+        let mut watch = None;
+        loop {
+            *value = match frontend.read_backend(key).await {
+                Err(XenbusError::BadValue { .. }) => Some(String::new()),
+                value => value?,
+            };
+            if value.is_some() || number >= needed {
+                break;
+            }
+            match &watch {
+                None => watch = Some(frontend.backend().watch(key).await?),
+                Some(watch) => watch.changed().await?,
+            }
         }
     }
-    Ok(values)
-}
-
-/// Reads the first page of a device whose sectors are not of 512 bytes.
-///
-/// QEMU took all units to be the device's sectors once. It refused a segment beyond the end of its
-/// page: so, if the eight units of a page can be read, they are of 512 bytes.
-async fn verify(
-    frontend: &Frontend,
-    shared: &Shared,
-    deadline: Instant,
-) -> Result<(), ConnectError> {
-    let size = shared.properties.get().sector_size;
-    let mut page = alloc::vec![0; PAGE_SIZE];
-    let reading = crate::transfer::ReadAt::new(shared, 0, &mut page);
-    let reading = async {
-        match race(reading, shared.pump()).await {
-            Either::Left(Ok(())) => Ok(true),
-            _ => Ok(false),
-        }
-    };
-    match within(frontend, deadline, reading).await? {
-        true => Ok(()),
-        false => Err(ConnectError::Unit(size)),
-    }
-}
-
-async fn within<T>(
-    frontend: &Frontend,
-    deadline: Instant,
-    future: impl Future<Output = Result<T, XenbusError>>,
-) -> Result<T, XenbusError> {
-    frontend
-        .domain()
-        .timeout(deadline, future)
-        .await
-        .map_err(|_| XenbusError::TimedOut)?
-}
-
-/// The values of some of the backend's keys. What is no text says nothing.
-async fn texts<const N: usize>(
-    frontend: &Frontend,
-    keys: &[&str; N],
-) -> Result<[Option<String>; N], XenbusError> {
-    let mut values = [const { None }; N];
-    for (value, key) in values.iter_mut().zip(keys) {
-        *value = match frontend.read_backend(key).await {
-            Err(XenbusError::BadValue { .. }) => Some(String::new()),
-            value => value?,
-        };
-    }
-    Ok(values)
-}
-
-fn bad_value(key: &str, value: &str) -> XenbusError {
-    XenbusError::BadValue {
-        key: key.into(),
-        value: value.chars().take(40).collect(),
-    }
+    Ok(())
 }

@@ -1,10 +1,10 @@
 //! Which disk is meant, and waiting for it to be there.
 
 use alloc::format;
+use alloc::string::String;
 use core::fmt;
 use core::str::FromStr;
 
-use minios::exec::{Either, race};
 use minios::xenbus::{XenbusError, devices};
 use minios::xenstore::{Store, StoreError};
 
@@ -90,48 +90,35 @@ impl Disk {
 }
 
 /// Waits until a disk is there to be connected: given to the domain, and not about to be taken away
-/// again. At once, if it is. Cancelling it does nothing.
+/// again. At once, if it is. Its backend may need some time still. Cancelling it does nothing.
 pub async fn wait_for(store: &Store, vdev: Vdev) -> Result<(), StoreError> {
     // Of the directory above, which is there before, after, and if the disk never was.
     let watch = store.watch("device/vbd").await?;
+    let ours = format!("device/vbd/{}", vdev.0);
     loop {
         // The first time at once. Wakes that mean nothing are usual.
         watch.changed().await?;
-        let backend = format!("device/vbd/{}/backend", vdev.0);
-        let Some(backend) = text(store, &backend).await? else {
+        let mut keys = [const { None }; 2];
+        let Some(backend) = text(store, &ours, "/backend").await? else {
             continue;
         };
-        let theirs = store.watch(&backend).await?;
-        loop {
-            match race(watch.changed(), theirs.changed()).await {
-                // It may have another backend now.
-                Either::Left(changed) => break changed?,
-                Either::Right(changed) => changed?,
-            }
-            if is_there(store, &backend).await? {
-                return Ok(());
-            }
+        for (key, value) in ["/state", "/online"].iter().zip(&mut keys) {
+            *value = text(store, &backend, key).await?;
+        }
+        let [state, online] = keys.each_ref().map(Option::as_deref);
+        // A backend that was restarted comes back; one whose disk is being detached does not.
+        if !matches!(state, Some("5" | "6")) || online == Some("1") {
+            return Ok(());
         }
     }
 }
 
-async fn is_there(store: &Store, backend: &str) -> Result<bool, StoreError> {
-    let Some(state) = text(store, &[backend, "/state"].concat()).await? else {
-        return Ok(false);
-    };
-    if !matches!(state.as_str(), "5" | "6") {
-        return Ok(true);
-    }
-    // A backend that was restarted comes back; one whose disk is being detached does not.
-    let online = text(store, &[backend, "/online"].concat()).await?;
-    Ok(online.as_deref() == Some("1"))
-}
-
-async fn text(store: &Store, path: &str) -> Result<Option<alloc::string::String>, StoreError> {
-    match store.read(path).await {
+async fn text(store: &Store, path: &str, key: &str) -> Result<Option<String>, StoreError> {
+    match store.read(&[path, key].concat()).await {
         Ok(value) => Ok(Some(value)),
-        Err(error) if error.is_missing() => Ok(None),
+        // What is not a path, or no text, is not for us to judge: connecting says what is wrong.
         Err(StoreError::NotText | StoreError::Unsendable) => Ok(None),
+        Err(error) if error.is_missing() => Ok(None),
         Err(error) => Err(error),
     }
 }

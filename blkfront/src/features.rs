@@ -13,21 +13,18 @@ use crate::wire::{DIRECT, SECTOR};
 /// that it maps, and the older word for the same, in pages.
 pub const RING_KEYS: [&str; 2] = ["max-ring-page-order", "max-ring-pages"];
 
-/// The order of the ring's size in pages: what is offered by the values of [`RING_KEYS`], and at
-/// most `most`.
-pub fn ring_order(values: &[Option<String>; 2], most: u32) -> u32 {
+/// The order of the ring's size in pages that is offered by the values of [`RING_KEYS`]: 4 at
+/// most.
+pub fn ring_order(values: &[Option<String>; 2]) -> u32 {
+    // 16 pages: what backends that know the key take, and room for more requests than any pool.
+    const LARGEST: u64 = 4;
     let [order, pages] = values.each_ref().map(|value| offered(value.as_deref()));
     let offered = match (order, pages) {
         (Some(order), _) => order,
-        (None, Some(pages)) => u64::from(pages.checked_ilog2().unwrap_or(0)),
+        (None, Some(pages)) => pages.checked_ilog2().unwrap_or(0).into(),
         (None, None) => 0,
     };
-    // More than the header's grants could name.
-    const LARGEST: u32 = 4;
-    u32::try_from(offered)
-        .unwrap_or(u32::MAX)
-        .min(most)
-        .min(LARGEST)
+    offered.min(LARGEST) as u32
 }
 
 /// What may be used of a connected backend's offer.
@@ -160,33 +157,40 @@ pub type Keys = Vec<(String, String)>;
 /// What we write below our path: where things are, and what we take.
 pub fn answer(wiring: &Wiring<'_>) -> Keys {
     let mut keys = Vec::with_capacity(8);
-    let mut put = |key: &str, value: String| keys.push((key.to_string(), value));
+    let mut put = |key: &str, value: &str| keys.push((String::from(key), String::from(value)));
     if let [grant] = wiring.ring {
-        put("ring-ref", grant.to_string());
+        put("ring-ref", &decimal(*grant));
     } else {
-        let pages = wiring.ring.len();
-        put("ring-page-order", pages.ilog2().to_string());
+        let pages = wiring.ring.len() as u32;
+        put("ring-page-order", &decimal(pages.ilog2()));
         // The older word for it.
-        put("num-ring-pages", pages.to_string());
+        put("num-ring-pages", &decimal(pages));
         for (number, grant) in wiring.ring.iter().enumerate() {
             put(
-                &("ring-ref".to_string() + &number.to_string()),
-                grant.to_string(),
+                &["ring-ref", &decimal(number as u32)].concat(),
+                &decimal(*grant),
             );
         }
     }
-    put("event-channel", wiring.port.to_string());
-    put("protocol", "x86_64-abi".to_string());
-    put("feature-persistent", "1".to_string());
+    put("event-channel", &decimal(wiring.port));
+    put("protocol", "x86_64-abi");
+    put("feature-persistent", "1");
     keys
 }
 
+#[inline(never)]
+fn decimal(number: u32) -> String {
+    number.to_string()
+}
+
+#[inline(never)]
 fn number(text: &str) -> Option<u64> {
     // What `parse` would take beyond this, a plus sign, no backend writes.
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
     text.parse().ok().filter(|_| digits)
 }
 
+#[inline(never)]
 fn offered(value: Option<&str>) -> Option<u64> {
     value.and_then(|value| number(value.trim()))
 }
@@ -200,23 +204,23 @@ mod tests {
     }
 
     #[test]
-    fn the_ring_is_as_large_as_both_want() {
-        for (order, pages, most, expected) in [
-            (Some("4"), None, 2, 2),
-            (Some("1"), None, 2, 1),
-            (Some("0"), Some("16"), 2, 0),
-            (None, Some("16"), 2, 2),
-            (None, Some("3"), 2, 1),
-            (None, Some("0"), 2, 0),
-            (None, None, 2, 0),
-            (Some("99999999999"), None, 3, 3),
-            (Some("4"), None, 9, 4),
-            (Some("x"), Some("2"), 2, 1),
-            (Some("-1"), None, 2, 0),
-            (Some("99999999999999999999999"), None, 2, 0),
+    fn the_ring_is_as_large_as_is_offered() {
+        for (order, pages, expected) in [
+            (Some("4"), None, 4),
+            (Some("1"), None, 1),
+            (Some("0"), Some("16"), 0),
+            (None, Some("16"), 4),
+            (None, Some("3"), 1),
+            (None, Some("0"), 0),
+            (None, None, 0),
+            (Some("99999999999"), None, 4),
+            (Some("5"), None, 4),
+            (Some("x"), Some("2"), 1),
+            (Some("-1"), None, 0),
+            (Some("99999999999999999999999"), None, 0),
         ] {
             let values = owned([order, pages]);
-            assert_eq!(ring_order(&values, most), expected, "{order:?} {pages:?}");
+            assert_eq!(ring_order(&values), expected, "{order:?} {pages:?}");
         }
     }
 

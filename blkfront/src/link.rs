@@ -39,6 +39,10 @@ impl Link {
     /// A backend that lies breaks the device, and is watched on: it is let go when it closes. An
     /// error is one of closing, or of xenstore; the device has ended whatever this ends with.
     pub async fn run(&self) -> Result<(), XenbusError> {
+        if self.shared.phase.get() == Phase::Closed {
+            // What this did before, or a call of the other's, was cancelled at it.
+            return self.shutdown().await;
+        }
         let work = race(self.watch(), self.shared.pump());
         // The first of the two first: only one task at a time may wait for the backend.
         match race(self.end.changes_from(End::Open), work).await {

@@ -3,12 +3,15 @@
 mod common;
 
 use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Duration;
 
 use blkfront::back::{Backend, Manner, Media, Offer};
 use blkfront::{Blkfront, Config, IoError, Phase, wait_for};
 use common::{GUEST, Pair, Rig, XVDA, config, holding, pattern};
+use minios::exec::{Either, race};
 use minios::xenbus::{XenbusError, XenbusState};
 use minios::xenstore::Store;
 
@@ -196,16 +199,14 @@ fn waiting_for_a_disk_ends_when_it_is_there() {
     rig.plug_as(blkfront::Vdev(51728), &media, &offer);
     rig.settle();
     assert!(first.borrow().is_none());
-    // Of which nothing can be read yet.
+    // On its way out.
     let front = "/local/domain/1/device/vbd/51712";
     let back = "/local/domain/0/backend/vbd/1/51712";
+    server.write(&format!("{back}/state"), "6");
+    server.write(&format!("{back}/online"), "0");
     server.write(&format!("{front}/backend"), back);
     rig.settle();
     assert!(first.borrow().is_none());
-    server.write(&format!("{back}/state"), "6");
-    server.write(&format!("{back}/online"), "0");
-    rig.settle();
-    assert!(first.borrow().is_none(), "on its way out");
     server.rm(front);
     server.rm(back);
     rig.settle();
@@ -371,4 +372,48 @@ fn closing_twice_is_closing_once() {
     pair.close();
     assert!(closed.iter().all(|closed| closed.take() == Some(Ok(()))));
     drop(link);
+}
+
+/// A task that ran the link is dropped while it closes, at any point; the next one ends it.
+#[test]
+fn closing_may_be_cancelled_and_goes_on() {
+    let mut finished = 0;
+    for polls in 0..60 {
+        let media = Media::new(pattern(4096));
+        let rig = Rig::new();
+        let backend = rig.plug(&media, &Offer::new(Manner::linux()));
+        let served = serve(&rig, &backend);
+        let front = rig.connect(config());
+        rig.settle();
+        let (front, link) = front.take().expect("an outcome").expect("a device");
+        let ended = rig.spawn(async move {
+            assert_eq!(front.read_at(0, &mut []).await, Ok(()));
+            let (closing, mut left) = (front.clone(), polls);
+            let cancel = poll_fn(move |_| {
+                if closing.phase() == Phase::Running {
+                    return Poll::Pending;
+                }
+                if left == 0 {
+                    return Poll::Ready(());
+                }
+                left -= 1;
+                Poll::Pending
+            });
+            match race(link.run(), cancel).await {
+                Either::Left(end) => (true, end),
+                Either::Right(()) => (false, link.run().await),
+            }
+        });
+        rig.settle();
+        assert!(ended.borrow().is_none());
+        backend.detach();
+        rig.run_for(Duration::from_millis(1));
+        let (first, end) = ended.take().expect("an end");
+        assert_eq!(end, Ok(()), "{polls}");
+        finished += usize::from(first);
+        assert_eq!(served.take(), Some(false), "{polls}");
+        assert_eq!(backend.frontend_state(), Some(XenbusState::Closed));
+        rig.clean();
+    }
+    assert!((5..55).contains(&finished), "{finished}");
 }

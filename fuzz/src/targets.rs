@@ -1,5 +1,6 @@
 //! The targets, by the part of the system that they are for.
 
+mod blkfront;
 mod fat;
 mod guest;
 mod http;
@@ -64,6 +65,9 @@ targets! {
     3000 netfront checksums,
     2000 netfront netif_features,
     300 netfront backend,
+    3000 blkfront blkif_wire,
+    2000 blkfront blkif_features,
+    200 blkfront blkif_backend,
     3000 xenstore xenstore_codec,
     1000 xenstore xenstore_connection,
     500 guest byte_ring,

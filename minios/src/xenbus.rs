@@ -98,11 +98,15 @@ pub async fn devices(store: &Store, class: &str) -> Result<Vec<u32>, XenbusError
         Err(error) if error.is_missing() => return Ok(Vec::new()),
         Err(error) => return Err(error.into()),
     };
-    let mut ids: Vec<u32> = names
+    let mut ids = Vec::new();
+    for id in names
         .iter()
         .filter_map(|name| codec::number(name.as_bytes()))
-        .collect();
-    ids.sort_unstable();
+    {
+        // Few, and mostly in order.
+        let place = ids.partition_point(|known| *known < id);
+        ids.insert(place, id);
+    }
     Ok(ids)
 }
 
@@ -199,13 +203,7 @@ impl Frontend {
     /// Switches to a state. [`XenbusError::Missing`] if the toolstack has removed the device, which
     /// is not made again by this. Cancelling it leaves open whether it was done.
     pub async fn set_state(&self, state: XenbusState) -> Result<(), XenbusError> {
-        self.store
-            .transaction(async |tx: &Tree| {
-                self.check_there(tx).await?;
-                tx.write(&self.ours.key("state"), state.value()).await?;
-                Ok::<_, XenbusError>(())
-            })
-            .await?;
+        self.publish(&[("state", state.value())]).await?;
         self.switched(state);
         Ok(())
     }
