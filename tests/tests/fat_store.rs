@@ -196,6 +196,48 @@ fn byte_for_byte_as_from_the_pack() {
     assert!(said.contains(" hits, "), "{said}");
 }
 
+/// What our own tool writes, for each kind of FAT that the sites fit.
+#[test]
+fn from_images_of_our_own_tool() {
+    use mir::fat::boot::Kind;
+    use mir::fat::format::Wanted;
+
+    let crunch = service(pack(), Hand::new());
+    let folder = tempfile::tempdir().unwrap();
+    for kind in [Kind::Fat12, Kind::Fat16, Kind::Fat32] {
+        let images = [&volumes().files, &volumes().pages].map(|volume| {
+            let wanted = Wanted {
+                kind: Some(kind),
+                ..Wanted::default()
+            };
+            let editor = mir::fat::site::image(volume.clone(), &wanted, 0).unwrap();
+            let path = folder.path().join("image");
+            editor.save(&path, &mut |_| ()).unwrap();
+            std::fs::read(&path).unwrap()
+        });
+        let fat = served(images);
+        for entry in pack().entries() {
+            for accept in ["identity", "gzip", "br, gzip"] {
+                let target: String = entry.path().bytes().map(|b| format!("%{b:02X}")).collect();
+                let target = format!("/{}", &target[3..]);
+                let request = format!(
+                    "GET {target} HTTP/1.1\r\nHost: a\r\nAccept-Encoding: {accept}\r\n\r\n"
+                );
+                let (expected, _) = ask(&crunch, &request);
+                let (found, _) = ask(&fat.service, &request);
+                let same = found == expected;
+                assert!(same, "{kind}: {request}\n{}", differ(&found, &expected));
+            }
+        }
+        let report = fat.service.report().to_string();
+        assert!(report.contains(&format!("{kind:?} with ")), "{report}");
+        assert_eq!(
+            ask(&fat.service, &get("/nowhere")),
+            ask(&crunch, &get("/nowhere"))
+        );
+    }
+}
+
 fn differ(found: &[u8], expected: &[u8]) -> String {
     let head = |bytes: &[u8]| {
         let bytes = &bytes[..bytes.len().min(600)];
