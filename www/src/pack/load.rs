@@ -215,6 +215,29 @@ impl<'a> Pack<'a> {
         Some(Variant::of(&record, self.text, self.bodies))
     }
 
+    /// The [`Variant::head`] of the variant of this number.
+    pub fn head(&self, number: u32) -> &'a [u8] {
+        self.text_of(number, |record| record.head)
+    }
+
+    /// The [`Variant::not_modified`] of the variant of this number.
+    pub fn not_modified(&self, number: u32) -> &'a [u8] {
+        self.text_of(number, |record| record.not_modified)
+    }
+
+    /// The [`Variant::etag`] of the variant of this number.
+    pub fn etag(&self, number: u32) -> &'a [u8] {
+        self.text_of(number, |record| record.etag)
+    }
+
+    #[inline(always)]
+    fn text_of(&self, number: u32, span: impl Fn(&VariantRecord) -> Span) -> &'a [u8] {
+        let record = self.variants.get(number as usize);
+        let record = record.map(VariantRecord::decode);
+        let text = record.and_then(|record| span(&record).of(self.text));
+        text.unwrap_or_default()
+    }
+
     /// All variants of all entries, in the order of [`Entry::first`].
     pub fn variants(&self) -> impl ExactSizeIterator<Item = Variant<'a>> + use<'a> {
         let pack = *self;

@@ -11,7 +11,7 @@ use super::content::Content;
 use super::plain::Made;
 use crate::cache::{Chunk, heap_has};
 use crate::fat::{File, ReadError, Reader};
-use crate::pack::{Body, Variant};
+use crate::pack::{Manifest, Pack};
 use crate::sectors::Sectors;
 use crate::store::{Answer, StoreError};
 
@@ -123,6 +123,10 @@ impl<S: Sectors + 'static> FatAnswer<S> {
         }
     }
 
+    fn manifest(&self) -> Option<Pack<'_>> {
+        self.content.manifest.as_ref().map(Manifest::pack)
+    }
+
     /// Opens the file; a body that the manifest has itself is there at once.
     fn begin(&mut self) -> Result<Option<FatChunk<S>>, StoreError> {
         if let Some(file) = self.file {
@@ -141,11 +145,6 @@ impl<S: Sectors + 'static> FatAnswer<S> {
     }
 }
 
-/// What the manifest of a volume says of a variant.
-fn variant<S: Sectors + 'static>(content: &Content<S>, number: u32) -> Option<Variant<'_>> {
-    content.manifest.as_ref()?.pack().variant(number)
-}
-
 impl<S: Sectors + 'static> Answer for FatAnswer<S> {
     type Chunk = FatChunk<S>;
 
@@ -158,27 +157,23 @@ impl<S: Sectors + 'static> Answer for FatAnswer<S> {
 
     fn head(&self) -> &[u8] {
         match &self.what {
-            What::Listed { variant: v, .. } => {
-                variant(&self.content, *v).map_or(&[], |variant| variant.head)
-            }
+            What::Listed { variant, .. } => self.manifest().map_or(&[], |pack| pack.head(*variant)),
             What::Made(made) => &made.head,
         }
     }
 
     fn not_modified(&self) -> &[u8] {
         match &self.what {
-            What::Listed { variant: v, .. } => {
-                variant(&self.content, *v).map_or(&[], |variant| variant.not_modified)
-            }
+            What::Listed { variant, .. } => self
+                .manifest()
+                .map_or(&[], |pack| pack.not_modified(*variant)),
             What::Made(made) => &made.not_modified,
         }
     }
 
     fn etag(&self) -> &[u8] {
         match &self.what {
-            What::Listed { variant: v, .. } => {
-                variant(&self.content, *v).map_or(&[], |variant| variant.etag)
-            }
+            What::Listed { variant, .. } => self.manifest().map_or(&[], |pack| pack.etag(*variant)),
             What::Made(made) => made.etag.as_bytes(),
         }
     }
@@ -208,10 +203,11 @@ impl<S: Sectors + 'static> AsRef<[u8]> for FatChunk<S> {
     fn as_ref(&self) -> &[u8] {
         match self {
             Self::Cached(chunk) => chunk.as_ref(),
-            Self::Here(content, number) => match variant(content, *number).map(|v| v.body) {
-                Some(Body::Here(bytes)) => bytes,
-                _ => &[],
-            },
+            Self::Here(content, number) => {
+                let manifest = content.manifest.as_ref().map(Manifest::pack);
+                let variant = manifest.and_then(|pack| pack.variant(*number));
+                variant.and_then(|v| v.body.here()).unwrap_or_default()
+            }
         }
     }
 }
