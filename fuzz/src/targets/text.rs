@@ -101,6 +101,7 @@ pub(super) mod arguments {
             "--ipv6=fe80::1/64 --ipv6-gateway fe80::2 -l *:debug,net:trace",
             "--http-port=\"8\\080\" '--logs=off' --max-connections 100 --help",
             "-h -linfo --pack=x",
+            "--kv_ro=fat --files=xvda --pages '/dev/xvdb' --cache=4M",
         ])
     }
 }
