@@ -1,5 +1,9 @@
 //! mir-www on Unix: the service over the kernel's sockets.
 
+#[path = "unix/image.rs"]
+mod image;
+#[path = "unix/images.rs"]
+mod images;
 #[path = "unix/kernel.rs"]
 mod kernel;
 #[path = "unix/listen.rs"]
@@ -12,8 +16,10 @@ mod timers;
 use std::error::Error;
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream as StdUnixStream;
+use std::pin::pin;
 use std::process::ExitCode;
 use std::rc::Rc;
+use std::task::{self, Context, Waker};
 use std::time::{Duration, Instant};
 
 use minios::exec::{Executor, Spawner, yield_now};
@@ -23,11 +29,12 @@ use mio::{Events, Interest, Poll, Token};
 use rustix::process::{Resource, getrlimit, setrlimit};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use www::Stack;
-use www::config::{self, Command, Config, Platform};
+use www::config::{self, Command, Config, KvRo, Platform};
 use www::http::{Limits, Service};
-use www::pack::Pack;
 use www::stats::Stats;
+use www::store::Site;
 
+use images::Watched;
 use kernel::Kernel;
 
 /// What the system calls a wrong command line (sysexits.h).
@@ -51,7 +58,7 @@ const REAPED_AT_ONCE: u32 = 16;
 
 const SIGNAL: Token = Token(0);
 
-type Site = Service<Pack<'static>, Kernel>;
+type Web = Service<Watched, Kernel>;
 
 fn main() -> ExitCode {
     since_start();
@@ -92,7 +99,10 @@ fn usage(error: &dyn std::fmt::Display) -> ExitCode {
 }
 
 fn run(config: &Config) -> Result<(), Box<dyn Error>> {
-    let pack = site::load(config.pack.as_deref())?;
+    let pack = match config.kv_ro {
+        KvRo::Crunch => Some(site::load(config.pack.as_deref())?),
+        KvRo::Fat => None,
+    };
     let listeners = listen::listen(config)?;
     let urls: Vec<_> = listeners.iter().map(listen::url).collect();
     let mut poll = Poll::new()?;
@@ -100,13 +110,17 @@ fn run(config: &Config) -> Result<(), Box<dyn Error>> {
     poll.registry()
         .register(&mut signals, SIGNAL, Interest::READABLE)?;
     let kernel = Kernel::new(poll.registry().try_clone()?, listeners)?;
+    let executor = Executor::new();
+    let site = match pack {
+        Some(pack) => Watched::fixed(Site::Pack(pack)),
+        None => at_once(Watched::images(config, &kernel))?,
+    };
     let limits = Limits {
         connections: connections(config),
         ..Limits::default()
     };
     let stats = Rc::new(Stats::default());
-    let service = Rc::new(Service::new(pack, kernel.clone(), limits, stats.clone()));
-    let executor = Executor::new();
+    let service = Rc::new(Service::new(site, kernel.clone(), limits, stats));
     let spawner = executor.spawner();
     spawner
         .spawn(accept(kernel.clone(), service.clone(), spawner.clone()))
@@ -125,7 +139,7 @@ fn run(config: &Config) -> Result<(), Box<dyn Error>> {
             }
         }
         if stop_at.is_some_and(|at| service.active() == 0 || at <= Instant::now()) {
-            log::info!(target: "unix", "stopped: {stats}");
+            log::info!(target: "unix", "stopped: {}", service.report());
             return Ok(());
         }
         let left = stop_at.map(|at| at.saturating_duration_since(Instant::now()));
@@ -152,8 +166,19 @@ fn run(config: &Config) -> Result<(), Box<dyn Error>> {
     }
 }
 
+/// The result of what never waits for anything but its next turn.
+fn at_once<F: Future>(future: F) -> F::Output {
+    let mut future = pin!(future);
+    let mut cx = Context::from_waker(Waker::noop());
+    loop {
+        if let task::Poll::Ready(output) = future.as_mut().poll(&mut cx) {
+            return output;
+        }
+    }
+}
+
 /// Takes connections and serves each in a task of its own.
-async fn accept(kernel: Kernel, service: Rc<Site>, spawner: Spawner) {
+async fn accept(kernel: Kernel, service: Rc<Web>, spawner: Spawner) {
     loop {
         for _ in 0..ACCEPTED_A_TURN {
             let socket = Stack::accept(&kernel).await;

@@ -106,6 +106,11 @@ impl Kernel {
         Some(first.saturating_duration_since(Instant::now()) + Duration::from_millis(1))
     }
 
+    /// The time when this turn began.
+    pub(crate) fn now(&self) -> Instant {
+        self.0.now.get()
+    }
+
     /// Takes the time, and wakes whose deadline has passed.
     pub(crate) fn tick(&self) {
         let now = Instant::now();
