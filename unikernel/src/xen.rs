@@ -4,6 +4,11 @@
 
 extern crate alloc;
 
+#[path = "xen/disk.rs"]
+mod disk;
+#[path = "xen/disks.rs"]
+mod disks;
+
 use alloc::rc::Rc;
 use alloc::string::String;
 use core::future::{Future, poll_fn};
@@ -21,11 +26,15 @@ use minios::{Domain, PAGE_SIZE, ShutdownReason};
 use netfront::{Events, Link, Netfront};
 use smoltcp::wire::{Ipv4Cidr, Ipv6Cidr};
 use www::Stack;
-use www::config::{self, Command, Config, Platform};
+use www::config::{self, Command, Config, KvRo, Platform};
 use www::http::{Limits, Service};
 use www::net::Net;
 use www::pack::Pack;
 use www::stats::Stats;
+use www::store::Site;
+
+use disk::Disk;
+use disks::Disks;
 
 minios::guest!(main);
 
@@ -35,8 +44,9 @@ const DRAIN: Duration = Duration::from_millis(1500);
 /// Memory that is left to pages, tasks and buffers whatever the connections take.
 const RESERVE: usize = 1 << 20;
 
-type Site = Service<Pack<'static>, WallClock>;
+type Web = Service<Site<'static, Disk>, WallClock>;
 
+#[derive(Clone)]
 struct WallClock(Domain);
 
 impl www::Clock for WallClock {
@@ -84,8 +94,19 @@ async fn start(boot: Boot, spawner: Spawner) -> ShutdownReason {
         Ok(filter) => drop(Logger::new(filter, xen::now, console::print).install()),
         Err(error) => return refuse(&format_args!("--logs: {error}")),
     }
+    let domain = &boot.domain;
+    let disks = match config.kv_ro {
+        KvRo::Crunch => None,
+        KvRo::Fat => {
+            let free = domain.memory().frames_free * PAGE_SIZE;
+            match Disks::new(domain, &config, free, WallClock(domain.clone())) {
+                Ok(disks) => Some(disks),
+                Err(why) => return refuse(&why),
+            }
+        }
+    };
     banner(&boot);
-    match serve(&boot, &config, &spawner).await {
+    match serve(&boot, &config, disks, &spawner).await {
         Ok(reason) => reason,
         Err(why) => {
             log::error!("{why}");
@@ -124,25 +145,22 @@ fn banner(boot: &Boot) {
     }
 }
 
-async fn serve(boot: &Boot, config: &Config, spawner: &Spawner) -> Result<ShutdownReason, String> {
+async fn serve(
+    boot: &Boot,
+    config: &Config,
+    disks: Option<Disks>,
+    spawner: &Spawner,
+) -> Result<ShutdownReason, String> {
     let domain = &boot.domain;
     let spawn = |future: core::pin::Pin<alloc::boxed::Box<dyn Future<Output = ()>>>| {
         spawner
             .spawn(future)
             .map_err(|_| String::from("no memory to start"))
     };
-    let begun = domain.now();
-    let pack = Pack::load(boot.payload).map_err(|error| match boot.payload {
-        [] => String::from("there is no site in this image: mir build -t xen puts one in"),
-        _ => alloc::format!("the site in this image cannot be used: {error}"),
-    })?;
-    let took = domain.now().since(begun).as_micros();
-    log::info!(
-        "site: {} paths, {} bytes, checked in {took} us",
-        pack.entries().len(),
-        pack.size()
-    );
-
+    let site = match &disks {
+        Some(disks) => Site::Fat(disks.site()),
+        None => Site::Pack(pack(boot)?),
+    };
     let store = Store::new(domain);
     let pump = store.clone();
     spawn(alloc::boxed::Box::pin(async move {
@@ -160,7 +178,7 @@ async fn serve(boot: &Boot, config: &Config, spawner: &Spawner) -> Result<Shutdo
         }
     };
     let begun = domain.now();
-    let up = network(domain, &store, config, spawner, pack).await;
+    let up = network(domain, &store, config, spawner, site, disks.as_ref()).await;
     let (service, link) = match up {
         Ok(up) => up,
         Err(why) => {
@@ -176,7 +194,16 @@ async fn serve(boot: &Boot, config: &Config, spawner: &Spawner) -> Result<Shutdo
         }
     };
     log::info!("boot: network {} us", domain.now().since(begun).as_micros());
-    log::info!("ready {} us after entry", domain.now().as_nanos() / 1000);
+    if let Some(disks) = &disks {
+        disks.start(&store, spawner)?;
+        let (disks, domain) = (disks.clone(), domain.clone());
+        spawn(alloc::boxed::Box::pin(async move {
+            disks.settled().await;
+            ready(&domain);
+        }))?;
+    } else {
+        ready(domain);
+    }
 
     let watched = Rc::clone(&link);
     spawn(alloc::boxed::Box::pin(async move {
@@ -197,7 +224,7 @@ async fn serve(boot: &Boot, config: &Config, spawner: &Spawner) -> Result<Shutdo
     log::info!(
         "stopping: {} connections, {}",
         service.active(),
-        service.stats()
+        service.report()
     );
     log::info!(
         "ran for {} us in {} us",
@@ -206,13 +233,40 @@ async fn serve(boot: &Boot, config: &Config, spawner: &Spawner) -> Result<Shutdo
     );
     service.drain();
     race(pin!(service.drained()), domain.sleep(DRAIN)).await;
+    if let Some(disks) = &disks {
+        disks.stop();
+    }
     if let Err(error) = link.shutdown().await {
         log::warn!("vif/0: {error}");
+    }
+    if let Some(disks) = &disks {
+        disks.stopped().await;
     }
     if domain.leaked() > 0 {
         log::warn!("{} pages are still mapped by a backend", domain.leaked());
     }
     Ok(reason)
+}
+
+fn ready(domain: &Domain) {
+    log::info!("ready {} us after entry", domain.now().as_nanos() / 1000);
+}
+
+/// The site in the image.
+fn pack(boot: &Boot) -> Result<Pack<'static>, String> {
+    let domain = &boot.domain;
+    let begun = domain.now();
+    let pack = Pack::load(boot.payload).map_err(|error| match boot.payload {
+        [] => String::from("there is no site in this image: mir build -t xen puts one in"),
+        _ => alloc::format!("the site in this image cannot be used: {error}"),
+    })?;
+    let took = domain.now().since(begun).as_micros();
+    log::info!(
+        "site: {} paths, {} bytes, checked in {took} us",
+        pack.entries().len(),
+        pack.size()
+    );
+    Ok(pack)
 }
 
 /// Brings up the interface and the stack, and begins to serve.
@@ -221,8 +275,9 @@ async fn network(
     store: &Store,
     config: &Config,
     spawner: &Spawner,
-    pack: Pack<'static>,
-) -> Result<(Rc<Site>, Rc<Link>), String> {
+    site: Site<'static, Disk>,
+    disks: Option<&Disks>,
+) -> Result<(Rc<Web>, Rc<Link>), String> {
     let free = || domain.memory().frames_free * PAGE_SIZE;
     let mut interface = netfront::Config::default();
     if free() < 6 << 20 {
@@ -243,7 +298,7 @@ async fn network(
         .iter()
         .map(|net| Ipv6Cidr::new(net.address, net.prefix))
         .collect();
-    let spare = free().saturating_sub(RESERVE);
+    let spare = free().saturating_sub(RESERVE + disks.map_or(0, Disks::memory));
     stack.memory = spare / 4 * 3;
     // A connection that waits costs a record and a task, not a socket.
     stack.max_connections = config
@@ -287,7 +342,7 @@ async fn network(
     let net = Net::new(device, stack, stack_time(domain));
     net.announce(stack_time(domain));
     let stats = Rc::new(Stats::default());
-    let service = Rc::new(Service::new(pack, WallClock(domain.clone()), limits, stats));
+    let service = Rc::new(Service::new(site, WallClock(domain.clone()), limits, stats));
     let driver = drive(domain.clone(), net.clone(), events, service.clone());
     let accepter = accept(net, service.clone(), spawner.clone());
     spawner
@@ -298,7 +353,7 @@ async fn network(
 }
 
 /// Takes connections and serves each in a task of its own.
-async fn accept(net: Net<Netfront>, service: Rc<Site>, spawner: Spawner) {
+async fn accept(net: Net<Netfront>, service: Rc<Web>, spawner: Spawner) {
     loop {
         let connection = net.accept().await;
         let service = service.clone();
@@ -309,7 +364,7 @@ async fn accept(net: Net<Netfront>, service: Rc<Site>, spawner: Spawner) {
 
 /// Drives the stack: a round when the interface has something, when a connection has something to
 /// send, and when a timer is due.
-async fn drive(domain: Domain, net: Net<Netfront>, events: Events, service: Rc<Site>) {
+async fn drive(domain: Domain, net: Net<Netfront>, events: Events, service: Rc<Web>) {
     let mut timer = pin!(domain.sleep(Duration::ZERO));
     let mut refused = 0;
     loop {
