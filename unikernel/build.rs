@@ -36,7 +36,7 @@ fn main() {
         "-Wl,--no-undefined",
         "-Wl,--gc-sections",
     ] {
-        for guest in ["mir-www-xen", "minios-failing"] {
+        for guest in ["mir-www-xen", "minios-failing", "bench-blk"] {
             println!("cargo:rustc-link-arg-bin={guest}={argument}");
         }
     }
