@@ -68,6 +68,9 @@ pub struct Boot {
     pub info_sector: u32,
     /// FAT32's copy of the boot sector, 0 for none.
     pub backup_sector: u32,
+    /// A number that should be that of a sector before the tables and is not: at which byte, and
+    /// the number. FSInfo or the copy is taken not to be there then.
+    pub misplaced: Option<(u64, u32)>,
     /// The table that is in use alone, where FAT32 does not mirror them.
     pub active: Option<u32>,
     /// The media byte.
@@ -244,6 +247,9 @@ impl Boot {
             sector if wide && sector < reserved => sector,
             _ => 0,
         };
+        // 0 and ffff are for "none".
+        let is_misplaced = |at: &usize| wide && (reserved..0xffff).contains(&u16_at(*at));
+        let misplaced = [48, 50].into_iter().find(is_misplaced);
         let extended = if wide { 64 } else { 36 };
         let has = |signature: &[u32]| signature.contains(&u8_at(extended + 2));
         Ok(Self {
@@ -259,6 +265,7 @@ impl Boot {
             root_cluster,
             info_sector: sector(48),
             backup_sector: sector(50),
+            misplaced: misplaced.map(|at| (at as u64, u16_at(at))),
             active: (flags & MIRROR_OFF != 0)
                 .then(|| u32::from(flags & 0xf))
                 .filter(|active| *active < tables),

@@ -56,6 +56,9 @@ impl Directory {
                 out.drop_long(&mut long);
             } else if slot[11] & 0x3f == attributes::LONG {
                 let piece = Piece::decode(slot);
+                if !piece.proper {
+                    out.odd.push((at, What::Piece));
+                }
                 let next = long.with(at, piece);
                 if let Err(what) = &next {
                     out.odd.push((at, what.clone()));
@@ -68,6 +71,9 @@ impl Directory {
                     out.dots.push((at, record));
                 } else if record.is_label() {
                     out.drop_long(&mut long);
+                    if record.cluster != 0 || record.size != 0 {
+                        out.odd.push((at, What::FullLabel));
+                    }
                     out.label.get_or_insert((at, record));
                 } else {
                     out.file(at, record, std::mem::replace(&mut long, Long::None));
@@ -75,6 +81,14 @@ impl Directory {
             }
         }
         out.drop_long(&mut long);
+        let mut behind = bytes
+            .as_chunks::<{ SLOT as usize }>()
+            .0
+            .iter()
+            .skip(out.used);
+        if let Some(at) = behind.position(|slot| ![0, DELETED].contains(&slot[0])) {
+            out.odd.push((out.used + at, What::Behind));
+        }
         out.find_twins();
         out
     }

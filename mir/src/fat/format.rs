@@ -258,6 +258,7 @@ fn build(
         root_cluster: if wide { 2 } else { 0 },
         info_sector: if wide { 1 } else { 0 },
         backup_sector: if wide { 6 } else { 0 },
+        misplaced: None,
         active: None,
         media: 0xf8,
         oem: *b"mir-www ",

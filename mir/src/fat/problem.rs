@@ -99,6 +99,14 @@ pub enum What {
     Dot(&'static str, u32, u32),
     /// An entry `.` or `..` where none belongs.
     StrayDot,
+    /// Entries behind the mark that ends a folder.
+    Behind,
+    /// A label with a cluster or a size.
+    FullLabel,
+    /// A piece of a long name with something where nothing belongs.
+    Piece,
+    /// A sector that should be one of those before the tables.
+    Misplaced(u32),
     /// Pieces of a long name with no file behind them.
     Orphan,
     /// A long name whose pieces are not in order.
@@ -193,6 +201,15 @@ impl fmt::Display for What {
                 )
             }
             Self::StrayDot => write!(f, "an entry . or .. where none belongs"),
+            Self::Behind => write!(f, "there are entries behind the mark that ends it"),
+            Self::FullLabel => write!(f, "a label that is to have clusters, as only files do"),
+            Self::Piece => write!(f, "a piece of a long name has fields that should be 0"),
+            Self::Misplaced(sector) => {
+                write!(
+                    f,
+                    "leads to sector {sector}, which is none of those before the tables"
+                )
+            }
             Self::Orphan => write!(f, "a piece of a long name without a file"),
             Self::Order => write!(f, "the pieces of a long name are not in order"),
             Self::Sum => write!(f, "the long name before it is another file's"),

@@ -179,6 +179,8 @@ pub struct Piece {
     pub sum: u8,
     /// UTF-16, ended with 0 and then filled with FFFF if it is short of 13.
     pub units: [u16; PIECE],
+    /// Whether the fields that should be 0 are.
+    pub proper: bool,
 }
 
 const UNITS_AT: [usize; PIECE] = [1, 3, 5, 7, 9, 14, 16, 18, 20, 22, 24, 28, 30];
@@ -192,6 +194,7 @@ impl Piece {
             last: slot[0] & LAST != 0,
             sum: slot[13],
             units: UNITS_AT.map(|at| u16::from_le_bytes([slot[at], slot[at + 1]])),
+            proper: slot[12] == 0 && slot[26..28] == [0, 0],
         }
     }
 
@@ -234,6 +237,7 @@ pub fn slots(record: &Record, long: Option<&str>) -> Vec<[u8; SLOT as usize]> {
                     last: at + 1 == count,
                     sum: checksum(&record.short),
                     units: piece,
+                    proper: true,
                 }
                 .encode(),
             );

@@ -139,9 +139,10 @@ impl Table {
         [self.entries[0] & self.mask(), self.entries[1] & self.mask()]
     }
 
-    /// What the first entry should say, whose lowest byte is the media byte.
-    pub fn proper_head(&self, media: u8) -> u32 {
-        self.end() & !0xff | u32::from(media)
+    /// Whether the first entry is a media byte, with ones above.
+    pub fn has_proper_head(&self) -> bool {
+        let [head, _] = self.head();
+        head & 0xff >= 0xf0 && head | 0xff == self.end()
     }
 
     /// The bits of the second entry that say "unmounted" and "no error when reading".

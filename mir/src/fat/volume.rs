@@ -324,11 +324,15 @@ impl Walk<'_> {
         if boot.kind == Kind::Fat16 && boot.clusters <= super::boot::MAX_CLUSTERS_12 {
             self.say(Place::Boot, 54, What::Wide);
         }
+        if let Some((at, sector)) = boot.misplaced {
+            self.say(Place::Boot, at, What::Misplaced(sector));
+        }
         if boot.backup_sector != 0 {
             let (first, copy) = (image.read_vec(0, 512)?, sector(boot.backup_sector));
             let copy_bytes = image.read_vec(copy, 512)?;
-            // Linux notes in the first alone that the volume is mounted.
-            let differs = (0..512).find(|at| *at != 65 && first[*at] != copy_bytes[*at]);
+            // Linux notes in the first alone that the volume is mounted, which is told already.
+            let bits = |at: usize| if at == 65 { !1 } else { !0 };
+            let differs = (0..512).find(|at| (first[*at] ^ copy_bytes[*at]) & bits(*at) != 0);
             if let Some(at) = differs {
                 self.say(Place::Boot, at as u64, What::Backup);
             }
@@ -355,7 +359,7 @@ impl Walk<'_> {
         let Volume { image, boot, table } = self.volume;
         let [head, _] = table.head();
         let active = boot.active.unwrap_or(0);
-        if head != table.proper_head(boot.media) {
+        if !table.has_proper_head() {
             let at = boot.table_at(active);
             self.say(Place::Table(active + 1), at, What::Head(head));
         }

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use crate::common::{Place, clean, fat, noise, ok, same, tool, tool_ok, tree};
+use mir::fat::volume::Volume;
+
+use crate::common::{Place, clean, fat, noise, ok, same, small, tool, tool_ok, tree};
 
 /// The types with sizes of images, bytes in a sector, and mkfs.fat's sectors in a cluster.
 const KINDS: [(&str, &str, &str, &str, &str); 6] = [
@@ -432,4 +434,65 @@ fn fsck_and_check_agree_on_what_is_wrong() {
             assert!(finds, "{argument}: {what}: {}\n{says}", ours.text());
         }
     }
+}
+
+/// In images with a few bits turned, what fsck.fat sees we see.
+#[test]
+fn fsck_finds_nothing_that_check_does_not() {
+    let place = Place::new();
+    place.put("src/one.txt", &noise(1, 9000));
+    place.put(
+        "src/a folder/with/a long name of some length.txt",
+        &noise(2, 3000),
+    );
+    for at in 0..30 {
+        place.put(&format!("src/many/number {at}"), b"x");
+    }
+    let mut counts = [0; 2];
+    for kind in ["fat12", "fat16", "fat32"] {
+        let image = place.at(kind);
+        small(kind, &image);
+        ok(&["add", &image, "-C", &place.at("src"), "."]);
+        // Of a FAT32 this small it says in three lines that it is.
+        let says = |image: &str| {
+            let output = tool("fsck.fat", &["-n", image]);
+            let said = String::from_utf8_lossy(&output.stdout).into_owned();
+            (output.status.success() && said.lines().count() == 2, said)
+        };
+        assert!(says(&image).0);
+        let good = fs::read(&image).unwrap();
+        let boot = Volume::open(image.as_ref()).unwrap().boot;
+        let (table, data) = (boot.table_at(0), boot.root_at());
+        let parts = [
+            0..90,
+            table..table + 300,
+            data..data + 1500,
+            data..boot.cluster_at(2) + 12_000,
+        ];
+        for round in 0..100 {
+            let random = noise(round + 1000, 16);
+            let number = |at: usize| u32::from_le_bytes([0, 1, 2, 3].map(|b| random[at + b]));
+            let part = &parts[[0, 1, 2, 2, 3, 3, 3, 3][number(0) as usize % 8]];
+            let at = part.start + u64::from(number(4)) % (part.end - part.start);
+            let mut bad = good.clone();
+            bad[at as usize] ^= 1 << (number(8) % 8);
+            fs::write(&image, &bad).unwrap();
+            let (ours, (clean, said)) = (fat(&["check", &image]), says(&image));
+            if !clean {
+                assert_ne!(
+                    ours.status, 0,
+                    "{kind}, round {round}, byte {at:#x}: {said}"
+                );
+            }
+            // What it does not look at.
+            let stricter = ours.text().contains("FAT cannot hold a name");
+            assert!(
+                ours.status == 0 || !clean || stricter,
+                "{kind} {round}: {}",
+                ours.text()
+            );
+            counts[usize::from(clean)] += 1;
+        }
+    }
+    assert!(counts.iter().all(|count| *count > 60), "{counts:?}");
 }
