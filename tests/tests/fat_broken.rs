@@ -1,11 +1,14 @@
 //! What is wrong on a FAT volume spoils what is in it, and nothing else.
 
+use std::future::Future;
+use std::pin::pin;
 use std::rc::Rc;
+use std::task::{Context, Waker};
 
 use tests::disk::{Disk, run};
-use tests::fat_image::{Image, Record, file, folder, long, named, record};
+use tests::fat_image::{Image, Record, file, folder, long, named, record, sample};
 use www::SectorsError;
-use www::cache::Cache;
+use www::cache::{BLOCK, Cache};
 use www::fat::{BootError, Fault, Kind, Limits, MountError, ReadError, Volume};
 
 const KINDS: [(Kind, usize); 3] = [
@@ -572,4 +575,63 @@ fn a_device_that_shrinks_or_goes_away() {
     assert_eq!(read(&volume, "/GOOD.TXT"), Err(ReadError::Away));
     let error = SectorsError::Away;
     assert_eq!(mount(disk).err(), Some(MountError::Device { at: 0, error }));
+}
+
+#[test]
+fn all_sizes_of_sectors() {
+    for sector in [512, 1024, 2048, 4096] {
+        for (kind, clusters) in KINDS {
+            let mut image = Image::new(kind, clusters.min(20_000), sector);
+            let content: Vec<_> = (0..3 * sector).map(|at| (at / 7) as u8).collect();
+            image.chain(&[20, 22, 21]);
+            image.fill(&[20, 22, 21], &content);
+            image.root(&[file(b"FILE       ", 20, content.len() as u32)]);
+            let volume = mount(Disk::with_sectors(image.bytes, 4096)).expect("a volume");
+            assert_eq!(read(&volume, "/FILE"), Ok(content), "{kind:?} {sector}");
+        }
+    }
+}
+
+#[test]
+fn mounting_can_be_given_up_at_any_poll() {
+    let image = sample(Kind::Fat12, 600);
+    let disk = Disk::new(image.bytes);
+    disk.set_best_read(16 << 10);
+    disk.set_delay(1);
+    let cache = Cache::new(128 << 10);
+    for polls in 0.. {
+        let mut mount = pin!(Volume::mount(disk.clone(), &cache, Limits::default()));
+        let mut cx = Context::from_waker(Waker::noop());
+        let done = (0..polls).any(|_| mount.as_mut().poll(&mut cx).is_ready());
+        if done {
+            assert!(polls > 10);
+            break;
+        }
+    }
+    assert_eq!((disk.working(), cache.counters().held), (0, 0));
+}
+
+#[test]
+fn a_cache_of_very_few_blocks() {
+    let image = sample(Kind::Fat12, 600);
+    let mut mounted = 0;
+    for blocks in 0..10 {
+        let cache = Cache::new(blocks * (BLOCK + 512));
+        match run(Volume::mount(
+            Disk::new(image.bytes.clone()),
+            &cache,
+            Limits::default(),
+        )) {
+            Ok(volume) => {
+                mounted += 1;
+                assert_eq!(volume.problems().len(), 0);
+            }
+            Err(error) => {
+                assert_eq!(error, MountError::OutOfMemory);
+                assert!(blocks < 5, "{blocks} blocks are enough");
+            }
+        }
+        assert_eq!(cache.counters().held, 0);
+    }
+    assert!(mounted >= 5);
 }
