@@ -1,9 +1,17 @@
 //! What the stack is told, and its limits.
 
+use super::dhcp::Hostname;
 use alloc::vec::Vec;
 use core::net::Ipv6Addr;
 use smoltcp::time::Duration;
 use smoltcp::wire::{Ipv4Cidr, Ipv6Cidr};
+
+/// What a DHCP server is told.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Dhcp {
+    /// Our name, if we have one.
+    pub hostname: Option<Hostname>,
+}
 
 /// Addresses and limits. [`Config::new`] gives limits that suit a small guest.
 #[derive(Clone, Debug)]
@@ -15,6 +23,14 @@ pub struct Config {
     /// Our IPv6 addresses, at most six. The link-local one made from the MAC address is always
     /// there as well. No gateway is needed: answers go to the MAC address that asked.
     pub ipv6: Vec<Ipv6Cidr>,
+    /// Look out for hosts that have our addresses: IPv6 ones are checked before they are used
+    /// (RFC 4862, 5.4; the link-local one while it is used, RFC 4429), and all are defended.
+    pub detect_conflicts: bool,
+    /// Get an IPv4 address from a DHCP server, and keep it while the lease lasts.
+    pub dhcp: Option<Dhcp>,
+    /// Have an IPv6 address in each prefix that a router advertises, `slaac::PREFIXES` at most.
+    /// Implies `detect_conflicts`.
+    pub slaac: bool,
     /// The port that we serve.
     pub port: u16,
     /// Keys for hashes, sequence numbers and cookies: random, new at each start.
@@ -68,6 +84,9 @@ impl Config {
             mac,
             ipv4: None,
             ipv6: Vec::new(),
+            detect_conflicts: false,
+            dhcp: None,
+            slaac: false,
             port,
             seed,
             max_connections: 4096,

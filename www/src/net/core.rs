@@ -1,7 +1,8 @@
 //! The stack itself, without its device, and the life of its connections.
 
+use super::addresses::{Addressing, identity};
 use super::border::{Once, above_ethernet};
-use super::config::{Config, link_local};
+use super::config::Config;
 use super::entry::{End, Entry, NEVER, Owner};
 use super::forge::Forge;
 use super::guard::Identity;
@@ -18,7 +19,7 @@ use smoltcp::iface::{Interface, SocketSet};
 use smoltcp::phy::{DeviceCapabilities, TxToken};
 use smoltcp::socket::tcp::State;
 use smoltcp::time::Instant;
-use smoltcp::wire::{EthernetAddress, HardwareAddress, IpCidr, Ipv6Cidr};
+use smoltcp::wire::HardwareAddress;
 
 /// Connections that have said nothing.
 pub(super) const SILENT: u8 = 0;
@@ -30,6 +31,7 @@ pub(super) const AWAKE: u8 = 2;
 pub(super) struct Core {
     pub(super) config: Config,
     pub(super) who: Identity,
+    pub(super) addressing: Addressing,
     pub(super) caps: DeviceCapabilities,
     pub(super) interface: Interface,
     /// For what belongs to no connection.
@@ -77,21 +79,11 @@ impl Core {
                 word(1) ^ word(2).rotate_left(n as u32) ^ word(3),
             )
         };
-        let mut addresses = Vec::new();
-        addresses.push(IpCidr::Ipv6(Ipv6Cidr::new(link_local(config.mac), 64)));
-        addresses.extend(config.ipv4.map(IpCidr::Ipv4));
-        addresses.extend(config.ipv6.iter().copied().map(IpCidr::Ipv6));
-        addresses.truncate(8);
-        let mut interface = interface(&above, word(3), now);
-        interface.update_ip_addrs(|own| own.extend(addresses.iter().copied()));
-        Core {
-            who: Identity {
-                mac: EthernetAddress(config.mac),
-                addresses,
-                port: config.port,
-                check_ipv4: caps.checksum.ipv4.rx(),
-                check_tcp: caps.checksum.tcp.rx(),
-            },
+        let who = identity(&config, caps);
+        let interface = interface(&above, word(3), now);
+        let mut core = Core {
+            who,
+            addressing: Addressing::new(&config, [word(1) ^ 6, word(2) ^ word(0)], now),
             interface,
             nothing: SocketSet::new(Vec::new()),
             forge: Forge::new(above.max_transmission_unit),
@@ -119,7 +111,10 @@ impl Core {
             stats: NetStats::default(),
             caps: above,
             config,
-        }
+        };
+        core.tell_interface();
+        core.look();
+        core
     }
 
     /// Looks at a connection after smoltcp has had it: wakes who waits, sees what has ended.

@@ -4,11 +4,10 @@ use super::border::Framed;
 use super::core::{Core, SILENT};
 use super::entry::{End, NEVER, Owner};
 use super::reply::{self, Bare};
-use core::net::Ipv6Addr;
 use smoltcp::iface::PollResult;
 use smoltcp::phy::Device;
 use smoltcp::time::{Duration, Instant};
-use smoltcp::wire::{IpCidr, TcpControl};
+use smoltcp::wire::{IpAddress, TcpControl};
 
 /// Frames that one connection may send before the next one has its turn.
 const TURN: usize = 16;
@@ -16,13 +15,6 @@ const TURN: usize = 16;
 const RETRY: Duration = Duration::from_millis(10);
 const PROBES: u8 = 4;
 const PROBE_INTERVAL: Duration = Duration::from_secs(10);
-
-/// The group in which neighbour solicitations for `address` arrive (RFC 4291, 2.7.1).
-fn solicited_node(address: Ipv6Addr) -> Ipv6Addr {
-    let [.., a, b, c] = address.octets();
-    let low = u16::from_be_bytes([b, c]);
-    Ipv6Addr::new(0xff02, 0, 0, 0, 0, 1, 0xff00 | u16::from(a), low)
-}
 
 impl Core {
     /// Polls the connections on the queue. True: the device is full.
@@ -237,7 +229,8 @@ impl Core {
         let silent = silent.map(|entry| entry.last + self.config.silent_timeout);
         let reports =
             (self.now < self.reports_until).then(|| self.now + Duration::from_millis(500));
-        [self.timers.next(), silent, reports]
+        let address = Some(self.addressing.due).filter(|&due| due != NEVER);
+        [self.timers.next(), silent, reports, address]
             .into_iter()
             .flatten()
             .min()
@@ -261,20 +254,23 @@ impl Core {
     /// Says to all where our addresses are, and joins the groups that neighbour discovery uses.
     pub(super) fn announce<D: Device>(&mut self, device: &mut D) {
         let mac = self.who.mac;
-        for address in &self.who.addresses {
-            match address {
-                IpCidr::Ipv4(own) => {
+        for at in 0..self.who.addresses.len() {
+            let Some(own) = self.who.addresses[at] else {
+                continue;
+            };
+            match own.cidr.address() {
+                IpAddress::Ipv4(address) => {
                     if let Some(token) = device.transmit(self.now) {
-                        reply::arp(token, mac, own.address(), None);
+                        reply::arp(token, mac, address, None);
                     }
                 }
-                IpCidr::Ipv6(own) => {
-                    // smoltcp has room for four groups; without a snooping switch none is needed.
-                    let group = solicited_node(own.address());
-                    let _ = self.interface.join_multicast_group(group);
-                    if let Some(token) = device.transmit(self.now) {
-                        let checksum = &self.caps.checksum;
-                        reply::advertise(token, mac, own.address(), None, checksum);
+                IpAddress::Ipv6(address) => {
+                    self.join(address);
+                    // What is still being checked is announced when it is ours alone.
+                    if !self.who.in_check.contains(&address)
+                        && let Some(token) = device.transmit(self.now)
+                    {
+                        reply::advertise(token, mac, address, None, true, &self.caps.checksum);
                     }
                 }
             }

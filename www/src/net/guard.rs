@@ -3,6 +3,8 @@
 //! Nothing here is trusted: the frame may hold any bytes. What passes is an IP packet from a host
 //! that may have sent it, to us, whole, with a header that means one thing only.
 
+use super::addresses::{Address, PLACES};
+use super::dhcp;
 use super::stats::Refusal;
 use super::table::Key;
 use alloc::vec::Vec;
@@ -20,12 +22,28 @@ const ETHERNET: usize = 14;
 const IPV4: usize = 20;
 const IPV6: usize = 40;
 const TCP: usize = 20;
+const UDP: usize = 8;
 
 /// Who we are.
 pub(super) struct Identity {
     pub(super) mac: EthernetAddress,
-    pub(super) addresses: Vec<IpCidr>,
+    /// Our addresses. A place is never given to another while anything remembers its number.
+    pub(super) addresses: [Option<Address>; PLACES],
+    /// Places that may hold one; what comes after is not looked at for each packet.
+    pub(super) used: usize,
+    /// IPv6 addresses, used or not, that somebody else may have.
+    pub(super) in_check: Vec<Ipv6Addr>,
+    /// An IPv4 address, not used yet, that somebody else may have.
+    pub(super) candidate: Option<Ipv4Addr>,
+    /// Look at others' claims to our addresses.
+    pub(super) detect: bool,
+    /// A DHCP server's message is awaited.
+    pub(super) dhcp: bool,
+    /// Router advertisements are of use.
+    pub(super) routers: bool,
     pub(super) port: u16,
+    /// Verify UDP checksums.
+    pub(super) check_udp: bool,
     /// Verify IPv4 header checksums.
     pub(super) check_ipv4: bool,
     /// Verify TCP checksums.
@@ -34,13 +52,31 @@ pub(super) struct Identity {
 
 /// What a frame that passed is.
 pub(super) enum Input<'f> {
-    /// An ARP request for our address: the sender's addresses.
-    Arp { mac: EthernetAddress, ip: Ipv4Addr },
-    /// A neighbour solicitation for `target`; `source` is unspecified if it is a probe.
+    /// An ARP request for our address: the sender's addresses, and ours.
+    Arp {
+        mac: EthernetAddress,
+        ip: Ipv4Addr,
+        target: Ipv4Addr,
+    },
+    /// Another host says that an address is its own, or wants it to be: ours, or one in check.
+    Claim {
+        mac: EthernetAddress,
+        address: IpAddr,
+    },
+    /// A datagram from port 67 to port 68, while it is awaited.
+    Dhcp {
+        mac: EthernetAddress,
+        payload: &'f [u8],
+    },
+    /// A router advertisement: the ICMPv6 message.
+    Router { source: Ipv6Addr, message: &'f [u8] },
+    /// A neighbour solicitation for `target`; `source` is unspecified if it is a probe. Are we
+    /// `sure` that the address is ours alone?
     Solicitation {
         mac: EthernetAddress,
         source: Ipv6Addr,
         target: Ipv6Addr,
+        sure: bool,
     },
     /// An echo request or a multicast listener query: an IP packet for smoltcp to answer.
     Control {
@@ -133,12 +169,16 @@ impl Identity {
         }
     }
 
+    fn places(&self) -> &[Option<Address>] {
+        self.addresses.get(..self.used).unwrap_or_default()
+    }
+
     /// Which of our addresses `address` is.
     fn local(&self, address: IpAddr) -> Option<u8> {
         let address = IpAddress::from(address);
-        self.addresses
+        self.places()
             .iter()
-            .position(|own| own.address() == address)
+            .position(|own| own.is_some_and(|own| own.cidr.address() == address))
             .map(|at| at as u8)
     }
 
@@ -152,16 +192,33 @@ impl Identity {
         }
         let sender = Ipv4Addr::from(array::<4>(arp, 14));
         let target = Ipv4Addr::from(array::<4>(arp, 24));
-        // Replies tell us nothing that we need: we answer to the MAC address that asks.
-        if u16_at(arp, 6) != 1 {
+        let operation = u16_at(arp, 6);
+        if !(1..=2).contains(&operation) {
             return Err(Refusal::Protocol);
         }
-        let own = IpAddr::V4(sender);
-        if self.local(own).is_some() || sender.is_multicast() || sender.is_broadcast() {
+        let own = self.local(IpAddr::V4(sender)).is_some();
+        let probes = operation == 1 && sender.is_unspecified();
+        if own && self.detect || self.candidate == Some(sender) {
+            let address = IpAddr::V4(sender);
+            return Ok(Input::Claim { mac, address });
+        }
+        if probes && self.candidate == Some(target) {
+            let address = IpAddr::V4(target);
+            return Ok(Input::Claim { mac, address });
+        }
+        // Replies tell us nothing else that we need: we answer to the MAC address that asks.
+        if operation != 1 {
+            return Err(Refusal::Protocol);
+        }
+        if own || sender.is_multicast() || sender.is_broadcast() {
             return Err(Refusal::Arp);
         }
         match self.local(IpAddr::V4(target)) {
-            Some(_) => Ok(Input::Arp { mac, ip: sender }),
+            Some(_) => Ok(Input::Arp {
+                mac,
+                ip: sender,
+                target,
+            }),
             None => Err(Refusal::IpDestination),
         }
     }
@@ -198,8 +255,15 @@ impl Identity {
             return Err(Refusal::IpSource);
         }
         let local = self.local(IpAddr::V4(destination)).filter(|_| !group);
-        let local = local.ok_or(Refusal::IpDestination)?;
         let packet = &packet[..total];
+        let Some(local) = local else {
+            // A server may send to the address that it offers, and that we do not have yet.
+            let lawful = group == destination.is_broadcast() && !destination.is_multicast();
+            return match packet[9] {
+                17 if self.dhcp && lawful => self.dhcp(packet, mac),
+                _ => Err(Refusal::IpDestination),
+            };
+        };
         match packet[9] {
             6 => {
                 let remote = source.to_ipv6_mapped().octets();
@@ -218,13 +282,36 @@ impl Identity {
                 Some([8, 0, _, _, _, _, _, _, ..]) => Ok(Input::Control { mac, packet }),
                 _ => Err(Refusal::Protocol),
             },
+            17 if self.dhcp => self.dhcp(packet, mac),
             _ => Err(Refusal::Protocol),
         }
     }
 
+    /// A whole IPv4 packet with UDP, to us or to all, while a DHCP server's message is awaited.
+    #[cold]
+    #[inline(never)]
+    fn dhcp<'f>(&self, packet: &'f [u8], mac: EthernetAddress) -> Result<Input<'f>, Refusal> {
+        let udp = &packet[IPV4..];
+        if udp.len() < UDP {
+            return Err(Refusal::Runt);
+        }
+        if (u16_at(udp, 0), u16_at(udp, 2)) != (dhcp::SERVER_PORT, dhcp::CLIENT_PORT) {
+            return Err(Refusal::Protocol);
+        }
+        if usize::from(u16_at(udp, 4)) != udp.len() {
+            return Err(Refusal::IpLength);
+        }
+        // Zero: the sender has not computed any, as IPv4 allows.
+        if self.check_udp && u16_at(udp, 6) != 0 && sum(udp, pseudo(packet, IPV4, 17)) != 0xffff {
+            return Err(Refusal::Checksum);
+        }
+        let payload = &udp[UDP..];
+        Ok(Input::Dhcp { mac, payload })
+    }
+
     /// Our own address, or the broadcast address of our network.
     fn is_own_v4(&self, source: Ipv4Addr) -> bool {
-        self.addresses.iter().any(|own| match own {
+        self.places().iter().flatten().any(|own| match own.cidr {
             IpCidr::Ipv4(own) => own.address() == source || own.broadcast() == Some(source),
             IpCidr::Ipv6(_) => false,
         })
@@ -253,7 +340,7 @@ impl Identity {
         if source.is_multicast()
             || source.is_loopback()
             || source.to_ipv4_mapped().is_some()
-            || self.local(IpAddr::V6(source)).is_some()
+            || self.local(IpAddr::V6(source)).is_some() && !self.may_claim(packet)
         {
             return Err(Refusal::IpSource);
         }
@@ -286,6 +373,12 @@ impl Identity {
         }
     }
 
+    /// What comes from our own address is forged, but for one thing: another host that has the same
+    /// one says so by a neighbour advertisement.
+    fn may_claim(&self, packet: &[u8]) -> bool {
+        self.detect && packet[6] == 58 && packet.get(IPV6) == Some(&136)
+    }
+
     fn icmpv6<'f>(
         &self,
         packet: &'f [u8],
@@ -305,14 +398,45 @@ impl Identity {
                     return Err(Refusal::Checksum);
                 }
                 let target = Ipv6Addr::from(array::<16>(icmp, 8));
+                let in_check = self.in_check.contains(&target);
+                if source.is_unspecified() && in_check {
+                    let address = IpAddr::V6(target);
+                    return Ok(Input::Claim { mac, address });
+                }
                 match self.local(IpAddr::V6(target)) {
                     Some(_) => Ok(Input::Solicitation {
                         mac,
                         source,
                         target,
+                        sure: !in_check,
                     }),
                     None => Err(Refusal::IpDestination),
                 }
+            }
+            // RFC 4861, 7.1.2: only of use if it speaks of an address of ours.
+            [136, 0, ..] if self.detect && icmp.len() >= 24 && packet[7] == 255 => {
+                if sum(icmp, pseudo(packet, IPV6, 58)) != 0xffff {
+                    return Err(Refusal::Checksum);
+                }
+                let address = IpAddr::V6(array::<16>(icmp, 8).into());
+                let in_check = self.in_check.iter().any(|&own| own == address);
+                match in_check || self.local(address).is_some() {
+                    true => Ok(Input::Claim { mac, address }),
+                    false => Err(Refusal::Protocol),
+                }
+            }
+            // RFC 4861, 6.1.2: from a router of this link.
+            [134, 0, ..] if self.routers && icmp.len() >= 16 && packet[7] == 255 => {
+                if !source.is_unicast_link_local() {
+                    return Err(Refusal::IpSource);
+                }
+                if sum(icmp, pseudo(packet, IPV6, 58)) != 0xffff {
+                    return Err(Refusal::Checksum);
+                }
+                Ok(Input::Router {
+                    source,
+                    message: icmp,
+                })
             }
             _ => Err(Refusal::Protocol),
         }

@@ -27,21 +27,23 @@ impl Core {
                 Ok(())
             }
             Ok(Input::Control { .. }) => Err(Refusal::RateLimit),
-            Ok(Input::Arp { mac, ip }) => {
-                if let Some(target) = self.config.ipv4 {
-                    reply::arp(token, own, target.address(), Some((mac, ip)));
-                }
+            Ok(Input::Arp { mac, ip, target }) => {
+                reply::arp(token, own, target, Some((mac, ip)));
                 Ok(())
             }
             Ok(Input::Solicitation {
                 mac,
                 source,
                 target,
+                sure,
             }) => {
                 let to = (!source.is_unspecified()).then_some((mac, source));
-                reply::advertise(token, own, target, to, &self.caps.checksum);
+                reply::advertise(token, own, target, to, sure, &self.caps.checksum);
                 Ok(())
             }
+            Ok(Input::Claim { mac, address }) => self.claim(address, mac),
+            Ok(Input::Dhcp { mac, payload }) => self.dhcp(mac, payload),
+            Ok(Input::Router { source, message }) => self.router(source, message),
             Err(refusal) => Err(refusal),
         };
         if let Err(refusal) = refused {
@@ -294,13 +296,16 @@ impl Core {
     fn mss(&self, segment: &Segment<'_>) -> u16 {
         // The Ethernet MTU is clamped so that this fits and is positive.
         let headers = if segment.tcp == 20 { 40 } else { 60 };
-        (self.caps.max_transmission_unit - headers) as u16
+        let most = self.caps.max_transmission_unit;
+        let told = self.addressing.mtu[usize::from(headers == 60)];
+        (told.map_or(most, |told| most.min(told.into())) - headers) as u16
     }
 
     /// Who talks to whom in `segment`.
     fn flow(&self, segment: &Segment<'_>) -> Flow {
         let local = self.who.addresses.get(usize::from(segment.key.local));
-        let local = local.map_or(IpAddress::v4(0, 0, 0, 0), |own| own.address());
+        let local = local.copied().flatten();
+        let local = local.map_or(IpAddress::v4(0, 0, 0, 0), |own| own.cidr.address());
         Flow {
             local: IpEndpoint::new(local, segment.local_port),
             remote: IpEndpoint::new(remote_address(&segment.key), segment.key.port),
@@ -330,7 +335,7 @@ impl Bucket {
         }
     }
 
-    fn take(&mut self, now: Instant) -> bool {
+    pub(super) fn take(&mut self, now: Instant) -> bool {
         if self.tokens < self.rate && now > self.at {
             let passed = (now - self.at).total_micros().min(1_000_000);
             let earned = (passed * u64::from(self.rate) / 1_000_000) as u32;

@@ -20,29 +20,36 @@
 //! | `shake`, `linger` | before a connection and after it, without a socket |
 //! | `entry`, `conn` | a connection, and what the service does with it |
 //! | `forge` | sockets made to measure |
+//! | `addresses` | our addresses, and how they come and go |
+//! | [`dhcp`], [`slaac`] | addresses learned from the network |
 //! | `border`, `reply` | smoltcp's packets and our own to frames |
 //! | `table`, `timers` | finding connections, waking them |
 //! | [`wire`] | two devices with a bad cable between them, for tests |
 
+mod addresses;
 mod border;
 mod config;
 mod conn;
 mod core;
+pub mod dhcp;
 mod egress;
 mod entry;
 mod forge;
 mod guard;
 mod ingress;
 mod linger;
+mod random;
 mod reply;
 mod room;
 mod shake;
+pub mod slaac;
 mod stats;
 mod table;
 mod timers;
 pub mod wire;
 
-pub use self::config::{Config, link_local};
+pub use self::addresses::{Address, Source};
+pub use self::config::{Config, Dhcp, link_local};
 pub use self::conn::NetConn;
 pub use self::stats::{NetStats, Refusal};
 pub use smoltcp::time::{Duration, Instant};
@@ -113,6 +120,7 @@ impl<D: Device> Net<D> {
                 rx.consume(|frame| core.frame(frame, tx));
             }
             core.run_timers();
+            core.addressing(device);
             let blocked = core.egress(device);
             core.reports(device);
             core.fresh = false;
@@ -163,6 +171,12 @@ impl<D: Device> Net<D> {
         let Inner { device, core } = &mut *inner;
         core.now = core.now.max(now);
         core.announce(device);
+    }
+
+    /// The addresses that are ours now, those among them that are learned included.
+    #[must_use]
+    pub fn addresses(&self) -> alloc::vec::Vec<Address> {
+        self.inner.borrow().core.addresses()
     }
 
     fn with_core<R>(&self, f: impl FnOnce(&mut Core) -> R) -> R {

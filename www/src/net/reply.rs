@@ -1,14 +1,14 @@
-//! Frames that we write ourselves: TCP segments without a socket, ARP replies, neighbour
-//! advertisements.
+//! Frames that we write ourselves: TCP segments without a socket, ARP, neighbour discovery, DHCP.
 
 use super::border::{ETHERNET, Framing};
+use super::dhcp;
 use super::forge::Flow;
 use core::net::{Ipv4Addr, Ipv6Addr};
 use smoltcp::phy::{ChecksumCapabilities, TxToken};
 use smoltcp::wire::{
     ArpOperation, ArpPacket, ArpRepr, EthernetAddress, Icmpv6Packet, Icmpv6Repr, IpAddress,
     IpProtocol, IpRepr, NdiscNeighborFlags, NdiscRepr, TcpControl, TcpPacket, TcpRepr,
-    TcpSeqNumber,
+    TcpSeqNumber, UdpPacket, UdpRepr,
 };
 
 /// A TCP segment without payload.
@@ -77,19 +77,40 @@ pub(super) fn arp<T: TxToken>(
     ip: Ipv4Addr,
     to: Option<(EthernetAddress, Ipv4Addr)>,
 ) {
+    let operation = match to {
+        Some(_) => ArpOperation::Reply,
+        None => ArpOperation::Request,
+    };
+    let nobody = (EthernetAddress([0; 6]), ip);
+    send_arp(token, operation, (mac, ip), to.unwrap_or(nobody));
+}
+
+/// Asks by ARP, as somebody without an address, who has `ip` (RFC 5227, 2.1.1).
+pub(super) fn arp_probe<T: TxToken>(token: T, mac: EthernetAddress, ip: Ipv4Addr) {
+    let nobody = EthernetAddress([0; 6]);
+    let own = (mac, Ipv4Addr::UNSPECIFIED);
+    send_arp(token, ArpOperation::Request, own, (nobody, ip));
+}
+
+fn send_arp<T: TxToken>(
+    token: T,
+    operation: ArpOperation,
+    (mac, ip): (EthernetAddress, Ipv4Addr),
+    (to_mac, to_ip): (EthernetAddress, Ipv4Addr),
+) {
     let repr = ArpRepr::EthernetIpv4 {
-        operation: if to.is_some() {
-            ArpOperation::Reply
-        } else {
-            ArpOperation::Request
-        },
+        operation,
         source_hardware_addr: mac,
         source_protocol_addr: ip,
-        target_hardware_addr: to.map_or(EthernetAddress([0; 6]), |(mac, _)| mac),
-        target_protocol_addr: to.map_or(ip, |(_, ip)| ip),
+        target_hardware_addr: to_mac,
+        target_protocol_addr: to_ip,
+    };
+    let destination = match operation {
+        ArpOperation::Reply => to_mac,
+        _ => EthernetAddress::BROADCAST,
     };
     token.consume(ETHERNET + repr.buffer_len(), |frame| {
-        frame[..6].copy_from_slice(&to.map_or(EthernetAddress::BROADCAST, |(mac, _)| mac).0);
+        frame[..6].copy_from_slice(&destination.0);
         frame[6..12].copy_from_slice(&mac.0);
         frame[12..14].copy_from_slice(&[8, 6]);
         repr.emit(&mut ArpPacket::new_unchecked(&mut frame[ETHERNET..]));
@@ -97,37 +118,121 @@ pub(super) fn arp<T: TxToken>(
 }
 
 /// Sends a neighbour advertisement: our `target` is at `mac`. To the host that asked, or to all.
+/// With `sure`, it replaces what others remember.
 pub(super) fn advertise<T: TxToken>(
     token: T,
     mac: EthernetAddress,
     target: Ipv6Addr,
     to: Option<(EthernetAddress, Ipv6Addr)>,
+    sure: bool,
     checksum: &ChecksumCapabilities,
 ) {
-    let all = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
-    let (destination, to_ip) = to.unwrap_or((EthernetAddress([0x33, 0x33, 0, 0, 0, 1]), all));
-    let mut flags = NdiscNeighborFlags::OVERRIDE;
-    if to.is_some() {
-        flags |= NdiscNeighborFlags::SOLICITED;
-    }
-    let icmp = Icmpv6Repr::Ndisc(NdiscRepr::NeighborAdvert {
+    let mut flags = NdiscNeighborFlags::empty();
+    flags.set(NdiscNeighborFlags::OVERRIDE, sure);
+    flags.set(NdiscNeighborFlags::SOLICITED, to.is_some());
+    let repr = NdiscRepr::NeighborAdvert {
         flags,
         target_addr: target,
         lladdr: Some(mac.into()),
-    });
-    let (source, to_ip) = (IpAddress::Ipv6(target), IpAddress::Ipv6(to_ip));
-    let ip = IpRepr::new(source, to_ip, IpProtocol::Icmpv6, icmp.buffer_len(), 255);
+    };
+    let to = to.unwrap_or((EthernetAddress([0x33, 0x33, 0, 0, 0, 1]), ALL_NODES));
+    send_ndisc(token, (mac, target), to, repr, checksum);
+}
+
+/// Asks by a neighbour solicitation, as somebody without an address, who has `target`.
+pub(super) fn solicit_neighbour<T: TxToken>(
+    token: T,
+    mac: EthernetAddress,
+    target: Ipv6Addr,
+    checksum: &ChecksumCapabilities,
+) {
+    let repr = NdiscRepr::NeighborSolicit {
+        target_addr: target,
+        lladdr: None,
+    };
+    // The group's MAC address is seen to when the frame is written.
+    let to = (EthernetAddress::BROADCAST, solicited_node(target));
+    send_ndisc(token, (mac, Ipv6Addr::UNSPECIFIED), to, repr, checksum);
+}
+
+/// Asks routers to advertise themselves: as `source`, or as somebody without an address.
+pub(super) fn solicit_routers<T: TxToken>(
+    token: T,
+    mac: EthernetAddress,
+    source: Option<Ipv6Addr>,
+    checksum: &ChecksumCapabilities,
+) {
+    let repr = NdiscRepr::RouterSolicit {
+        lladdr: source.map(|_| mac.into()),
+    };
+    let own = (mac, source.unwrap_or(Ipv6Addr::UNSPECIFIED));
+    let to = (EthernetAddress::BROADCAST, ALL_ROUTERS);
+    send_ndisc(token, own, to, repr, checksum);
+}
+
+const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
+const ALL_ROUTERS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 2);
+
+/// The group in which neighbour solicitations for `address` arrive (RFC 4291, 2.7.1).
+pub(super) fn solicited_node(address: Ipv6Addr) -> Ipv6Addr {
+    let [.., a, b, c] = address.octets();
+    let low = u16::from_be_bytes([b, c]);
+    Ipv6Addr::new(0xff02, 0, 0, 0, 0, 1, 0xff00 | u16::from(a), low)
+}
+
+fn send_ndisc<T: TxToken>(
+    token: T,
+    (mac, source): (EthernetAddress, Ipv6Addr),
+    (to_mac, to_ip): (EthernetAddress, Ipv6Addr),
+    repr: NdiscRepr<'_>,
+    checksum: &ChecksumCapabilities,
+) {
+    let icmp = Icmpv6Repr::Ndisc(repr);
+    let (from, to) = (IpAddress::Ipv6(source), IpAddress::Ipv6(to_ip));
+    let ip = IpRepr::new(from, to, IpProtocol::Icmpv6, icmp.buffer_len(), 255);
     let framing = Framing {
         inner: token,
         source: mac,
-        destination,
+        destination: to_mac,
     };
     framing.consume(ip.buffer_len(), |packet| {
         ip.emit(&mut *packet, checksum);
-        let IpAddress::Ipv6(to_ip) = to_ip else {
-            return;
-        };
         let mut message = Icmpv6Packet::new_unchecked(&mut packet[ip.header_len()..]);
-        icmp.emit(&target, &to_ip, &mut message, checksum);
+        icmp.emit(&source, &to_ip, &mut message, checksum);
+    });
+}
+
+/// Sends a DHCP message.
+#[inline(never)]
+pub(super) fn dhcp<T: TxToken>(
+    token: T,
+    mac: EthernetAddress,
+    message: &dhcp::Message,
+    write: impl FnOnce(&mut [u8]),
+    checksum: &ChecksumCapabilities,
+) {
+    let udp = UdpRepr {
+        src_port: dhcp::CLIENT_PORT,
+        dst_port: dhcp::SERVER_PORT,
+    };
+    let len = dhcp::Message::LEN;
+    let source = IpAddress::Ipv4(message.source);
+    let destination = IpAddress::Ipv4(message.destination);
+    let ip = IpRepr::new(
+        source,
+        destination,
+        IpProtocol::Udp,
+        udp.header_len() + len,
+        64,
+    );
+    let framing = Framing {
+        inner: token,
+        source: mac,
+        destination: message.to,
+    };
+    framing.consume(ip.buffer_len(), |packet| {
+        ip.emit(&mut *packet, checksum);
+        let mut datagram = UdpPacket::new_unchecked(&mut packet[ip.header_len()..]);
+        udp.emit(&mut datagram, &source, &destination, len, write, checksum);
     });
 }

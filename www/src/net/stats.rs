@@ -40,6 +40,8 @@ pub enum Refusal {
     Checksum,
     /// A reset whose sequence number is not the one expected (RFC 5961).
     Reset,
+    /// A DHCP message or a router advertisement that is not for us, not asked for, or unusable.
+    Configuration,
     /// No answer, since too many were given lately (RST and ICMP).
     RateLimit,
 }
@@ -90,6 +92,9 @@ pub struct NetStats {
     pub grown: u64,
     /// Sockets that could not be built for lack of memory.
     pub out_of_memory: u64,
+
+    /// Claims of other hosts to an address of ours, or to one that we were about to use.
+    pub conflicts: u64,
 
     /// Work: looks into the table of connections.
     pub lookups: u64,

@@ -159,6 +159,7 @@ impl<V> Table<V> {
     }
 
     /// Detaches it and gives its slot back.
+    #[inline(never)]
     pub(super) fn remove(&mut self, index: u32) -> Option<(Key, V)> {
         self.detach(index);
         let slot = &mut self.slots[index as usize];
@@ -191,6 +192,12 @@ impl<V> Table<V> {
             .content
             .as_ref()
             .map(|(key, _)| *key)
+    }
+
+    /// It can be found: it is in use, and not detached.
+    pub(super) fn is_live(&self, index: u32) -> bool {
+        let slot = self.slots.get(index as usize);
+        slot.is_some_and(|slot| (slot.list as usize) < LISTS)
     }
 
     pub(super) fn handle(&self, index: u32) -> Handle {

@@ -1,0 +1,478 @@
+//! Our addresses: which there are, where each comes from, and how they come and go.
+//!
+//! `dhcp` and `slaac` decide; this gives them frames and time, sends what they want sent, and makes
+//! their decisions true. Nothing here is on the way of a TCP packet: the one deadline is looked at
+//! once a poll.
+//!
+//! An address that is lost takes its connections with it, and sends no reset: it is not ours to
+//! send from any more (RFC 2131, 4.4.5; RFC 5227, 2.4).
+
+use super::config::{Config, link_local};
+use super::core::Core;
+use super::dhcp;
+use super::entry::{End, NEVER};
+use super::guard::Identity;
+use super::ingress::Bucket;
+use super::reply;
+use super::slaac::{self, Slaac};
+use super::stats::Refusal;
+use super::table::Table;
+use alloc::vec::Vec;
+use core::fmt;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use log::Level;
+use smoltcp::phy::{Device, DeviceCapabilities};
+use smoltcp::time::{Duration, Instant};
+use smoltcp::wire::{EthernetAddress, IpAddress, IpCidr, Ipv6Cidr};
+
+/// Addresses at a time; smoltcp has room for so many.
+pub(super) const PLACES: usize = 8;
+/// When to try again if the device was full.
+const RETRY: Duration = Duration::from_millis(10);
+const DEFEND_INTERVAL: Duration = Duration::from_secs(10);
+/// Lines of log and router advertisements a second: neighbours may say much.
+const LINES: u32 = 10;
+const ADVERTISEMENTS: u32 = 10;
+
+/// An address that is ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Address {
+    /// It, and how much of it is the network's.
+    pub cidr: IpCidr,
+    /// Where we have it from.
+    pub source: Source,
+}
+
+/// Where an address comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// From our MAC address.
+    LinkLocal,
+    /// From [`Config`].
+    Configured,
+    /// A DHCP server lends it.
+    Dhcp,
+    /// A router has advertised its prefix.
+    Router,
+}
+
+pub(super) struct Addressing {
+    dhcp: Option<dhcp::Client>,
+    slaac: Option<Slaac>,
+    /// When there is something to do.
+    pub(super) due: Instant,
+    /// MTU of IPv4 and IPv6 that was told, in bytes of IP.
+    pub(super) mtu: [Option<u16>; 2],
+    /// A configured IPv4 address that is to be announced, since somebody claims it.
+    defend: bool,
+    defended: Option<Instant>,
+    lines: Bucket,
+    advertisements: Bucket,
+}
+
+impl Addressing {
+    #[inline(never)]
+    pub(super) fn new(config: &Config, seed: [u64; 2], now: Instant) -> Self {
+        let [one, two] = seed;
+        let hostname = config.dhcp.map(|dhcp| dhcp.hostname);
+        let checked = config.slaac || config.detect_conflicts;
+        let mut slaac = checked.then(|| Slaac::new(config.mac, [one ^ 1, two]));
+        if let Some(slaac) = &mut slaac {
+            slaac.add(own_link_local(config), true, now);
+            for &address in &config.ipv6 {
+                slaac.add(address, false, now);
+            }
+            if config.slaac {
+                slaac.solicit(now);
+            }
+        }
+        Addressing {
+            dhcp: hostname.map(|name| dhcp::Client::new(config.mac, name, seed, now)),
+            due: match config.dhcp.is_some() || checked {
+                true => now,
+                false => NEVER,
+            },
+            slaac,
+            mtu: [None; 2],
+            defend: false,
+            defended: None,
+            lines: Bucket::new(LINES, now),
+            advertisements: Bucket::new(ADVERTISEMENTS, now),
+        }
+    }
+}
+
+fn own_link_local(config: &Config) -> Ipv6Cidr {
+    Ipv6Cidr::new(link_local(config.mac), 64)
+}
+
+/// Who we are before anything is learned.
+#[inline(never)]
+pub(super) fn identity(config: &Config, caps: &DeviceCapabilities) -> Identity {
+    let checked = config.slaac || config.detect_conflicts;
+    let mut addresses = [None; PLACES];
+    addresses[0] = Some(Address {
+        cidr: IpCidr::Ipv6(own_link_local(config)),
+        source: Source::LinkLocal,
+    });
+    let mut free = addresses[1..].iter_mut();
+    let mut take = |cidr| {
+        let source = Source::Configured;
+        if let Some(place) = free.next() {
+            *place = Some(Address { cidr, source });
+        }
+    };
+    if let Some(own) = config.ipv4 {
+        take(IpCidr::Ipv4(own));
+    }
+    // Those that are to be checked come later.
+    for &own in config.ipv6.iter().filter(|_| !checked) {
+        take(IpCidr::Ipv6(own));
+    }
+    Identity {
+        mac: EthernetAddress(config.mac),
+        addresses,
+        used: PLACES,
+        in_check: Vec::new(),
+        candidate: None,
+        detect: checked || config.dhcp.is_some(),
+        dhcp: false,
+        routers: config.slaac,
+        port: config.port,
+        check_ipv4: caps.checksum.ipv4.rx(),
+        check_tcp: caps.checksum.tcp.rx(),
+        check_udp: caps.checksum.udp.rx(),
+    }
+}
+
+impl Core {
+    /// Does what is due.
+    #[inline(never)]
+    pub(super) fn addressing<D: Device>(&mut self, device: &mut D) {
+        if self.now < self.addressing.due {
+            return;
+        }
+        self.addressing.due = NEVER;
+        let (now, mac) = (self.now, self.who.mac);
+        loop {
+            let Some(token) = device.transmit(now) else {
+                self.addressing.due = now + RETRY;
+                break;
+            };
+            let checksum = &self.caps.checksum;
+            if core::mem::take(&mut self.addressing.defend)
+                && let Some(own) = self.config.ipv4
+            {
+                reply::arp(token, mac, own.address(), None);
+                continue;
+            }
+            let dhcp = self.addressing.dhcp.as_mut();
+            if let Some(step) = dhcp.and_then(|dhcp| dhcp.poll(now)) {
+                match step {
+                    dhcp::Step::Send(message) => {
+                        let Some(client) = &self.addressing.dhcp else {
+                            continue;
+                        };
+                        let write = |to: &mut [u8]| client.emit(&message, to);
+                        reply::dhcp(token, mac, &message, write, checksum);
+                    }
+                    dhcp::Step::Probe(address) => reply::arp_probe(token, mac, address),
+                    dhcp::Step::Announce(address) => reply::arp(token, mac, address, None),
+                    dhcp::Step::Event(event) => self.on_dhcp(event),
+                }
+                continue;
+            }
+            let slaac = self.addressing.slaac.as_mut();
+            let Some(step) = slaac.and_then(|slaac| slaac.poll(now)) else {
+                break;
+            };
+            match step {
+                slaac::Step::Probe(address) => {
+                    self.join(address);
+                    let checksum = &self.caps.checksum;
+                    reply::solicit_neighbour(token, mac, address, checksum);
+                }
+                slaac::Step::Announce(address) => {
+                    reply::advertise(token, mac, address, None, true, checksum);
+                }
+                slaac::Step::Solicit(from) => reply::solicit_routers(token, mac, from, checksum),
+                slaac::Step::Event(event) => self.on_slaac(event),
+            }
+        }
+        self.look();
+    }
+
+    /// Tells the guard what is awaited, and sets the deadline.
+    #[inline(never)]
+    pub(super) fn look(&mut self) {
+        let addressing = &mut self.addressing;
+        if let Some(dhcp) = &addressing.dhcp {
+            self.who.dhcp = dhcp.awaits().is_some();
+            self.who.candidate = dhcp.candidate();
+            addressing.due = addressing.due.min(dhcp.deadline());
+        }
+        if let Some(slaac) = &addressing.slaac {
+            self.who.in_check.clear();
+            self.who.in_check.extend(slaac.in_check());
+            addressing.due = addressing.due.min(slaac.deadline(self.now));
+        }
+        if addressing.defend {
+            addressing.due = self.now;
+        }
+    }
+
+    /// A DHCP server has spoken.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn dhcp(&mut self, from: EthernetAddress, payload: &[u8]) -> Result<(), Refusal> {
+        let Some(dhcp) = &mut self.addressing.dhcp else {
+            return Err(Refusal::Configuration);
+        };
+        let heard = dhcp.receive(from, payload, self.now);
+        let event = heard.map_err(|_| Refusal::Configuration)?;
+        if let Some(event) = event {
+            self.on_dhcp(event);
+        }
+        self.look();
+        Ok(())
+    }
+
+    /// A router has spoken.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn router(&mut self, source: Ipv6Addr, message: &[u8]) -> Result<(), Refusal> {
+        if !self.addressing.advertisements.take(self.now) {
+            return Err(Refusal::RateLimit);
+        }
+        let Some(slaac) = &mut self.addressing.slaac else {
+            return Err(Refusal::Configuration);
+        };
+        let heard = slaac.advertised(source, message, self.now);
+        self.look();
+        heard.map_err(|_| Refusal::Configuration)
+    }
+
+    /// Another host claims an address.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn claim(&mut self, address: IpAddr, by: EthernetAddress) -> Result<(), Refusal> {
+        self.stats.conflicts += 1;
+        match address {
+            IpAddr::V4(address) => {
+                let dhcp = self.addressing.dhcp.as_mut();
+                let event = dhcp.and_then(|dhcp| dhcp.claimed(address, by, self.now));
+                match event {
+                    Some(event) => self.on_dhcp(event),
+                    None => self.defend(address, by),
+                }
+            }
+            IpAddr::V6(address) => {
+                let slaac = self.addressing.slaac.as_mut();
+                let event = slaac.and_then(|slaac| slaac.claimed(address, by, self.now));
+                if let Some(event) = event {
+                    self.on_slaac(event);
+                }
+            }
+        }
+        self.look();
+        Ok(())
+    }
+
+    /// RFC 5227, 2.4 (c): a server does not give up an address that it was told to have; it says
+    /// that it has it, once in ten seconds.
+    fn defend(&mut self, address: Ipv4Addr, by: EthernetAddress) {
+        let own = self.config.ipv4.is_some_and(|own| own.address() == address);
+        let recent = |at: Instant| self.now < at + DEFEND_INTERVAL;
+        if own && !self.addressing.defended.is_some_and(recent) {
+            self.addressing.defended = Some(self.now);
+            self.addressing.defend = true;
+            self.say(
+                Level::Error,
+                format_args!("{address} is ours, and {by} claims it"),
+            );
+        }
+    }
+
+    /// A line in the log, if there were not too many lately.
+    #[cold]
+    #[inline(never)]
+    fn say(&mut self, level: Level, line: fmt::Arguments<'_>) {
+        if self.addressing.lines.take(self.now) {
+            log::log!(target: "net", level, "{line}");
+        }
+    }
+
+    #[inline(never)]
+    fn on_dhcp(&mut self, event: dhcp::Event) {
+        use dhcp::Event;
+        let dhcp = self.addressing.dhcp.as_ref();
+        if let Event::Bound | Event::Renewed = event {
+            let Some(&lease) = dhcp.and_then(dhcp::Client::lease) else {
+                return;
+            };
+            let level = match event {
+                Event::Bound => Level::Info,
+                _ => Level::Debug,
+            };
+            self.say(level, format_args!("DHCP: {event} {lease}"));
+            self.addressing.mtu[0] = lease.mtu;
+            self.have(IpCidr::Ipv4(lease.address), Source::Dhcp);
+            return;
+        }
+        self.say(Level::Error, format_args!("DHCP: {event}"));
+        if let Event::Lost(address, _) = event {
+            self.addressing.mtu[0] = None;
+            self.withdraw(address.address().into(), Source::Dhcp);
+        }
+    }
+
+    #[inline(never)]
+    fn on_slaac(&mut self, event: slaac::Event) {
+        use slaac::Event;
+        let level = match event {
+            Event::Learned { .. } | Event::Deprecated(_) | Event::Mtu(_) => Level::Info,
+            Event::Use(_) | Event::Verified(_) | Event::NoRoom(_) => Level::Debug,
+            Event::Duplicate(..) | Event::Defended(..) | Event::Expired(_) => Level::Error,
+        };
+        self.say(level, format_args!("IPv6: {event}"));
+        match event {
+            Event::Use(address) => {
+                self.have(IpCidr::Ipv6(address), self.source_of(address));
+            }
+            Event::Duplicate(address, _) | Event::Expired(address) => {
+                self.withdraw(address.address().into(), self.source_of(address));
+            }
+            Event::Mtu(mtu) => self.addressing.mtu[1] = Some(mtu),
+            _ => {}
+        }
+    }
+
+    fn source_of(&self, address: Ipv6Cidr) -> Source {
+        match address {
+            address if address == own_link_local(&self.config) => Source::LinkLocal,
+            address if self.config.ipv6.contains(&address) => Source::Configured,
+            _ => Source::Router,
+        }
+    }
+
+    /// An address is ours from now on, unless it is already, from another source, or there is no
+    /// room.
+    fn have(&mut self, cidr: IpCidr, source: Source) {
+        let places = &mut self.who.addresses;
+        let same =
+            |place: &Option<Address>| place.is_some_and(|own| own.cidr.address() == cidr.address());
+        let place = places.iter().position(same);
+        let known = place.is_some();
+        let place = place.or_else(|| places.iter().position(Option::is_none));
+        let Some(place) = place.map(|at| &mut places[at]) else {
+            self.say(
+                Level::Error,
+                format_args!("{cidr}: one address too many, not used"),
+            );
+            return;
+        };
+        if known && place.is_some_and(|own| own.source != source) {
+            self.say(Level::Error, format_args!("{cidr}: is ours already"));
+            return;
+        }
+        *place = Some(Address { cidr, source });
+        self.tell_interface();
+        if !known {
+            let (address, port) = (cidr.address(), self.config.port);
+            let (open, close) = match address {
+                IpAddress::Ipv4(_) => ("", ""),
+                IpAddress::Ipv6(_) => ("[", "]"),
+            };
+            self.say(
+                Level::Info,
+                format_args!("http://{open}{address}{close}:{port}/"),
+            );
+        }
+    }
+
+    /// An address is ours no longer.
+    fn withdraw(&mut self, address: IpAddr, source: Source) {
+        let address = IpAddress::from(address);
+        let ours = |own: Address| own.cidr.address() == address && own.source == source;
+        let mut places = self.who.addresses.iter();
+        let Some(place) = places.position(|own| own.is_some_and(ours)) else {
+            return;
+        };
+        self.who.addresses[place] = None;
+        self.tell_interface();
+        if let IpAddress::Ipv6(address) = address {
+            self.leave(address);
+        }
+        // Its number is for others from now on.
+        let place = place as u8;
+        let mut dropped = 0usize;
+        for index in 0..self.conns.slots() as u32 {
+            if self.conns.is_live(index)
+                && self.conns.key(index).is_some_and(|key| key.local == place)
+            {
+                self.finish(index, End::Reset);
+                dropped += 1;
+            }
+        }
+        forget(&mut self.handshakes.half, place);
+        forget(&mut self.lingering, place);
+        self.say(
+            Level::Warn,
+            format_args!("{address} withdrawn, {dropped} connections dropped"),
+        );
+    }
+
+    #[inline(never)]
+    pub(super) fn tell_interface(&mut self) {
+        let addresses = &self.who.addresses;
+        let last = addresses.iter().rposition(Option::is_some);
+        self.who.used = last.map_or(0, |last| last + 1);
+        self.interface.update_ip_addrs(|told| {
+            told.clear();
+            for own in addresses.iter().flatten() {
+                // There are no more places than it has.
+                let _ = told.push(own.cidr);
+            }
+        });
+    }
+
+    /// Joins the group in which neighbour solicitations for `address` come. smoltcp has room for
+    /// four groups; without a snooping switch none is needed.
+    #[inline(never)]
+    pub(super) fn join(&mut self, address: Ipv6Addr) {
+        let _ = self
+            .interface
+            .join_multicast_group(reply::solicited_node(address));
+        let until = self.now + Duration::from_secs(2);
+        self.reports_until = self.reports_until.max(until);
+    }
+
+    /// Leaves it, unless another address has the same one.
+    fn leave(&mut self, address: Ipv6Addr) {
+        let group = reply::solicited_node(address);
+        let mut own = self.who.addresses.iter().flatten();
+        let shared = own.any(|own| match own.cidr.address() {
+            IpAddress::Ipv6(own) => reply::solicited_node(own) == group,
+            IpAddress::Ipv4(_) => false,
+        });
+        if !shared {
+            let _ = self.interface.leave_multicast_group(group);
+            let until = self.now + Duration::from_secs(2);
+            self.reports_until = self.reports_until.max(until);
+        }
+    }
+
+    /// What is ours now, in use.
+    pub(super) fn addresses(&self) -> Vec<Address> {
+        self.who.addresses.iter().copied().flatten().collect()
+    }
+}
+
+/// Removes what belongs to the address at `place`.
+fn forget<V>(table: &mut Table<V>, place: u8) {
+    for index in 0..table.slots() as u32 {
+        if table.key(index).is_some_and(|key| key.local == place) {
+            table.remove(index);
+        }
+    }
+}
