@@ -165,8 +165,13 @@ pub struct World {
     pub now: Instant,
     /// What the last poll said.
     pub next: Next,
+    /// Another host on the link.
+    pub neighbour: Option<Neighbour>,
     dirty: Arc<Flag>,
 }
+
+/// A host that is shown each frame that the server sends, and gives the frames that it answers.
+pub type Neighbour = Box<dyn FnMut(Instant, &[u8]) -> Vec<Vec<u8>>>;
 
 impl World {
     /// Both ends on a good cable.
@@ -213,6 +218,7 @@ impl World {
             tasks: Tasks::default(),
             now,
             next,
+            neighbour: None,
             dirty: Arc::new(Flag::default()),
         }
     }
@@ -225,6 +231,15 @@ impl World {
         self.next = self.net.poll(self.now);
         if self.tasks.turn() {
             self.next = self.net.poll(self.now);
+        }
+        if let Some(neighbour) = &mut self.neighbour {
+            let mut answers = Vec::new();
+            let now = self.now;
+            let mut see = |frame: &[u8]| answers.append(&mut neighbour(now, frame));
+            self.client.device.look(&mut see);
+            for answer in answers {
+                self.client.device.inject(&answer);
+            }
         }
         self.client
             .iface

@@ -1,0 +1,897 @@
+//! `www::net::slaac`: checks of addresses, and router advertisements good and hostile, under a
+//! simulated clock; then in the stack.
+
+use std::net::Ipv6Addr;
+
+use proptest::prelude::*;
+use smoltcp::wire::{EthernetAddress, Ipv6Cidr};
+use tests::net::{CLIENT_MAC, SERVER_MAC};
+use www::net::slaac::{Event, Malformed, PREFIXES, Slaac, Step};
+use www::net::{Duration, Instant, link_local};
+
+const MAC: [u8; 6] = SERVER_MAC;
+const OTHER: EthernetAddress = EthernetAddress(CLIENT_MAC);
+const ROUTER: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
+const FOREVER: u32 = u32::MAX;
+const START: Instant = Instant::from_micros_const(500_000_000);
+
+/// A prefix of documentation, and our address in it.
+fn prefix(n: u16) -> Ipv6Addr {
+    Ipv6Addr::new(0x2001, 0xdb8, 0, n, 0, 0, 0, 0)
+}
+
+fn ours(prefix: Ipv6Addr) -> Ipv6Cidr {
+    let mut octets = link_local(MAC).octets();
+    octets[..8].copy_from_slice(&prefix.octets()[..8]);
+    Ipv6Cidr::new(octets.into(), 64)
+}
+
+/// A prefix option: on link, and for addresses.
+fn option(prefix: Ipv6Addr, valid: u32, preferred: u32) -> Vec<u8> {
+    let mut option = vec![3, 4, 64, 0xc0];
+    option.extend_from_slice(&valid.to_be_bytes());
+    option.extend_from_slice(&preferred.to_be_bytes());
+    option.extend_from_slice(&[0; 4]);
+    option.extend_from_slice(&prefix.octets());
+    option
+}
+
+/// An advertisement with `options`.
+fn advertisement(options: &[Vec<u8>]) -> Vec<u8> {
+    let mut message = vec![134, 0, 0, 0, 64, 0, 7, 8, 0, 0, 0, 0, 0, 0, 0, 0];
+    options
+        .iter()
+        .for_each(|option| message.extend_from_slice(option));
+    message
+}
+
+struct Link {
+    slaac: Slaac,
+    now: Instant,
+    steps: Vec<(Duration, Step)>,
+}
+
+impl Link {
+    /// With a link-local address, checked while it is used.
+    fn new() -> Link {
+        let mut slaac = Slaac::new(MAC, [1, 2]);
+        assert!(slaac.add(Ipv6Cidr::new(link_local(MAC), 64), true, START));
+        Link {
+            slaac,
+            now: START,
+            steps: Vec::new(),
+        }
+    }
+
+    fn turn(&mut self) {
+        let mut count = 0;
+        while let Some(step) = self.slaac.poll(self.now) {
+            count += 1;
+            assert!(count < 100, "no end");
+            self.steps.push((self.now - START, step));
+        }
+    }
+
+    fn run(&mut self, time: Duration) {
+        let end = self.now + time;
+        self.turn();
+        while self.slaac.deadline(self.now) <= end {
+            self.now = self.now.max(self.slaac.deadline(self.now));
+            self.turn();
+        }
+        self.now = end;
+    }
+
+    fn hear(&mut self, options: &[Vec<u8>]) -> Vec<Event> {
+        let heard = self
+            .slaac
+            .advertised(ROUTER, &advertisement(options), self.now);
+        assert_eq!(heard, Ok(()));
+        self.after()
+    }
+
+    /// What happens now.
+    fn after(&mut self) -> Vec<Event> {
+        self.steps.clear();
+        self.turn();
+        self.events()
+    }
+
+    fn events(&self) -> Vec<Event> {
+        let events = self.steps.iter().filter_map(|(_, step)| match step {
+            Step::Event(event) => Some(*event),
+            _ => None,
+        });
+        events.collect()
+    }
+}
+
+fn secs(secs: u64) -> Duration {
+    Duration::from_secs(secs)
+}
+
+#[test]
+fn an_address_from_the_mac_is_used_and_checked() {
+    let mut link = Link::new();
+    let own = Ipv6Cidr::new(link_local(MAC), 64);
+    link.run(secs(0));
+    assert_eq!(link.steps, [(secs(0), Step::Event(Event::Use(own)))]);
+    assert_eq!(link.slaac.in_check().collect::<Vec<_>>(), [own.address()]);
+    link.run(secs(5));
+    let steps: Vec<Step> = link.steps.iter().map(|(_, step)| *step).collect();
+    assert_eq!(
+        steps[1..],
+        [
+            Step::Probe(own.address()),
+            Step::Event(Event::Verified(own)),
+            Step::Announce(own.address()),
+        ]
+    );
+    assert_eq!(link.steps[2].0 - link.steps[1].0, secs(1));
+    assert_eq!(link.slaac.in_check().count(), 0);
+    // And no timer is left.
+    assert_eq!(
+        link.slaac.deadline(link.now),
+        Instant::from_micros(i64::MAX)
+    );
+}
+
+#[test]
+fn a_chosen_address_is_checked_and_used() {
+    let mut link = Link::new();
+    let chosen = Ipv6Cidr::new(Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 7), 64);
+    assert!(link.slaac.add(chosen, false, link.now));
+    link.run(Duration::from_millis(900));
+    assert!(!link.events().contains(&Event::Use(chosen)));
+    link.run(secs(1));
+    let events = link.events();
+    let at = |event| {
+        events
+            .iter()
+            .position(|&e| e == event)
+            .expect("it happened")
+    };
+    assert!(at(Event::Verified(chosen)) < at(Event::Use(chosen)));
+}
+
+#[test]
+fn a_duplicate_is_not_used() {
+    for wait in [0, 100, 600, 1000] {
+        let mut link = Link::new();
+        let own = Ipv6Cidr::new(link_local(MAC), 64);
+        link.run(Duration::from_millis(wait));
+        let event = link.slaac.claimed(own.address(), OTHER, link.now);
+        assert_eq!(event, Some(Event::Duplicate(own, OTHER)));
+        assert_eq!(link.slaac.claimed(own.address(), OTHER, link.now), None);
+        link.steps.clear();
+        link.run(secs(100));
+        assert_eq!(link.steps, []);
+    }
+}
+
+#[test]
+fn a_late_claim_is_answered_once_in_ten_seconds() {
+    let mut link = Link::new();
+    let own = Ipv6Cidr::new(link_local(MAC), 64);
+    link.run(secs(5));
+    for _ in 0..2 {
+        link.steps.clear();
+        for n in 0..5 {
+            let event = link.slaac.claimed(own.address(), OTHER, link.now);
+            assert_eq!(event, (n == 0).then_some(Event::Defended(own, OTHER)));
+        }
+        link.run(secs(11));
+        assert_eq!(link.steps.len(), 1);
+        assert_eq!(link.steps[0].1, Step::Announce(own.address()));
+    }
+    assert_eq!(link.slaac.claimed(ROUTER, OTHER, link.now), None);
+}
+
+#[test]
+fn routers_are_asked_three_times() {
+    let mut link = Link::new();
+    link.slaac.solicit(link.now);
+    link.run(secs(100));
+    let asked: Vec<_> = link
+        .steps
+        .iter()
+        .filter_map(|(at, step)| match step {
+            Step::Solicit(from) => Some((*at, *from)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(asked.len(), 3);
+    // From nobody while our address is in check, then from it.
+    assert_eq!(asked[0].1, None);
+    assert_eq!(asked[1].1, Some(link_local(MAC)));
+    assert_eq!(
+        (asked[1].0 - asked[0].0, asked[2].0 - asked[1].0),
+        (secs(4), secs(4))
+    );
+    // One that answers is not asked again.
+    let mut link = Link::new();
+    link.slaac.solicit(link.now);
+    link.run(secs(1));
+    link.hear(&[]);
+    link.run(secs(100));
+    assert!(
+        !link
+            .steps
+            .iter()
+            .any(|(_, step)| matches!(step, Step::Solicit(_)))
+    );
+}
+
+#[test]
+fn prefixes_make_addresses() {
+    let mut link = Link::new();
+    link.run(secs(5));
+    let events = link.hear(&[
+        vec![1, 1, 2, 0, 0, 0, 0, 1],
+        option(prefix(1), 3000, 2000),
+        vec![5, 1, 0, 0, 0, 0, 5, 120],
+        option(prefix(2), FOREVER, FOREVER),
+        vec![25, 1, 0, 0, 0, 0, 0, 9],
+    ]);
+    let (one, two) = (ours(prefix(1)), ours(prefix(2)));
+    let learned = |address, valid| Event::Learned {
+        address,
+        router: ROUTER,
+        valid,
+    };
+    assert_eq!(
+        events,
+        [
+            learned(one, Some(secs(3000))),
+            Event::Mtu(1400),
+            learned(two, None),
+            Event::Use(one),
+            Event::Use(two),
+        ]
+    );
+    assert_eq!(link.slaac.mtu(), Some(1400));
+    link.steps.clear();
+    link.run(secs(3));
+    assert!(
+        link.events().contains(&Event::Verified(one))
+            && link.events().contains(&Event::Verified(two))
+    );
+    // The same again is no news.
+    assert_eq!(link.hear(&[option(prefix(1), 3000, 2000)]), []);
+    // Deprecated, then gone; the other one stays.
+    let heard = link.now - START;
+    link.run(secs(100_000));
+    let last: Vec<_> = link
+        .steps
+        .iter()
+        .map(|(at, step)| (*at - heard, *step))
+        .collect();
+    assert_eq!(
+        last,
+        [
+            (secs(2000), Step::Event(Event::Deprecated(one))),
+            (secs(3000), Step::Event(Event::Expired(one))),
+        ]
+    );
+}
+
+#[test]
+fn a_forged_advertisement_takes_no_address_away() {
+    let when_gone = |adverts: &[(u64, u32)]| {
+        let mut link = Link::new();
+        link.hear(&[option(prefix(1), 100_000, 100_000)]);
+        for &(wait, valid) in adverts {
+            link.run(secs(wait));
+            link.hear(&[option(prefix(1), valid, 0)]);
+        }
+        link.run(secs(200_000));
+        let gone = link
+            .steps
+            .iter()
+            .find(|(_, step)| matches!(step, Step::Event(Event::Expired(_))));
+        gone.map(|(at, _)| at.secs())
+    };
+    assert_eq!(when_gone(&[]), Some(100_000));
+    // Cut to two hours, and no more.
+    assert_eq!(when_gone(&[(1000, 0)]), Some(1000 + 7200));
+    assert_eq!(when_gone(&[(1000, 60)]), Some(1000 + 7200));
+    assert_eq!(
+        when_gone(&[(1000, 0), (1000, 0), (1000, 5)]),
+        Some(1000 + 7200)
+    );
+    // Longer than two hours, or than what is left: as told.
+    assert_eq!(when_gone(&[(1000, 8000)]), Some(1000 + 8000));
+    assert_eq!(when_gone(&[(99_990, 60)]), Some(99_990 + 60));
+    assert_eq!(when_gone(&[(99_990, 5)]), Some(100_000));
+    assert_eq!(when_gone(&[(1000, FOREVER)]), None);
+    assert_eq!(when_gone(&[(1000, FOREVER), (1000, 0)]), Some(2000 + 7200));
+}
+
+#[test]
+fn a_deprecated_address_may_be_preferred_again() {
+    let mut link = Link::new();
+    link.run(secs(5));
+    link.hear(&[option(prefix(1), 90_000, 10)]);
+    link.run(secs(20));
+    assert!(link.events().contains(&Event::Deprecated(ours(prefix(1)))));
+    // Said once, however often the router does.
+    assert_eq!(link.hear(&[option(prefix(1), 90_000, 0)]), []);
+    assert_eq!(link.hear(&[option(prefix(1), 90_000, 100)]), []);
+    assert_eq!(
+        link.hear(&[option(prefix(1), 90_000, 0)]),
+        [Event::Deprecated(ours(prefix(1)))]
+    );
+}
+
+#[test]
+fn prefixes_are_bounded() {
+    let mut link = Link::new();
+    link.run(secs(5));
+    for n in 0..100 {
+        link.hear(&[
+            option(prefix(2 * n), 9000, 9000),
+            option(prefix(2 * n + 1), 9000, 9000),
+        ]);
+        link.run(secs(1));
+    }
+    assert_eq!(link.slaac.in_check().count(), 0);
+    let mut gone = 0;
+    link.steps.clear();
+    link.run(secs(10_000));
+    for event in link.events() {
+        gone += usize::from(matches!(event, Event::Expired(_)));
+    }
+    assert_eq!(gone, PREFIXES);
+    // There is room again.
+    assert!(
+        link.hear(&[option(prefix(7), 9000, 9000)])
+            .contains(&Event::Use(ours(prefix(7))))
+    );
+}
+
+#[test]
+fn what_makes_no_address() {
+    let mut link = Link::new();
+    link.run(secs(5));
+    let mut not_for_addresses = option(prefix(1), 900, 900);
+    not_for_addresses[3] = 0x80;
+    let mut short = option(prefix(1), 900, 900);
+    short[2] = 56;
+    let mut long = option(prefix(1), 900, 900);
+    long[2] = 255;
+    for bad in [
+        not_for_addresses,
+        short,
+        long,
+        option(prefix(1), 0, 0),
+        option(prefix(1), 100, 101),
+        option(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0), 900, 900),
+        option(Ipv6Addr::new(0xff0e, 0, 0, 1, 0, 0, 0, 0), 900, 900),
+        option(Ipv6Addr::UNSPECIFIED, 900, 900),
+        vec![5, 1, 0, 0, 0, 0, 4, 0xff],
+        vec![5, 1, 0, 0, 0, 1, 0, 0],
+        vec![5, 2, 0, 0, 0, 0, 5, 120, 0, 0, 0, 0, 0, 0, 0, 0],
+    ] {
+        assert_eq!(link.hear(&[bad]), []);
+    }
+    // An option that cannot be read spoils all.
+    for bad in [
+        vec![3],
+        vec![3, 0],
+        vec![200, 0, 0, 0, 0, 0, 0, 0],
+        vec![3, 4, 64, 0xc0],
+    ] {
+        let message = advertisement(&[option(prefix(1), 900, 900), bad]);
+        assert_eq!(
+            link.slaac.advertised(ROUTER, &message, link.now),
+            Err(Malformed)
+        );
+        assert_eq!(link.after(), []);
+    }
+    assert_eq!(
+        link.slaac.advertised(ROUTER, &[134; 15], link.now),
+        Err(Malformed)
+    );
+}
+
+#[test]
+fn a_duplicate_from_a_prefix_is_not_tried_again_and_again() {
+    let mut link = Link::new();
+    link.run(secs(5));
+    link.hear(&[option(prefix(1), 9000, 9000)]);
+    let own = ours(prefix(1));
+    assert_eq!(
+        link.slaac.claimed(own.address(), OTHER, link.now),
+        Some(Event::Duplicate(own, OTHER))
+    );
+    for _ in 0..10 {
+        assert_eq!(link.hear(&[option(prefix(1), 9000, 9000)]), []);
+        link.run(secs(10));
+    }
+    assert_eq!(link.steps, []);
+}
+
+#[derive(Clone, Debug)]
+enum Blow {
+    Bytes(Vec<u8>),
+    Options(Vec<(u16, u32, u32, prop::sample::Index, Option<u8>)>),
+    Claim(u16),
+    Wait(u32),
+}
+
+fn blow() -> impl Strategy<Value = Blow> {
+    let lifetime = prop_oneof![0u32..10, 0u32..20_000, Just(FOREVER), any::<u32>()];
+    let one = (
+        0u16..8,
+        lifetime.clone(),
+        lifetime,
+        any::<prop::sample::Index>(),
+        any::<Option<u8>>(),
+    );
+    prop_oneof![
+        1 => prop::collection::vec(any::<u8>(), 0..200).prop_map(Blow::Bytes),
+        4 => prop::collection::vec(one, 0..12).prop_map(Blow::Options),
+        1 => (0u16..8).prop_map(Blow::Claim),
+        3 => (0u32..9_000_000).prop_map(Blow::Wait),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_bytes_do_harm(blows in prop::collection::vec(blow(), 1..60)) {
+        let mut link = Link::new();
+        let mut used = std::collections::HashSet::new();
+        for blow in &blows {
+            let mut event = None;
+            match blow {
+                Blow::Bytes(bytes) => _ = link.slaac.advertised(ROUTER, bytes, link.now),
+                Blow::Options(options) => {
+                    let options: Vec<_> = options.iter().map(|(n, valid, preferred, at, change)| {
+                        let mut option = option(prefix(*n), *valid, *preferred);
+                        if let Some(to) = change {
+                            option[at.index(32)] = *to;
+                        }
+                        option
+                    }).collect();
+                    let _ = link.slaac.advertised(ROUTER, &advertisement(&options), link.now);
+                }
+                Blow::Claim(n) => event = link.slaac.claimed(ours(prefix(*n)).address(), OTHER, link.now),
+                Blow::Wait(millis) => link.run(Duration::from_millis((*millis).into())),
+            }
+            link.turn();
+            for event in event.into_iter().chain(link.events()) {
+                match event {
+                    Event::Use(address) => prop_assert!(used.insert(address)),
+                    Event::Duplicate(address, _) | Event::Expired(address) => _ = used.remove(&address),
+                    _ => {}
+                }
+            }
+            link.steps.clear();
+            prop_assert!(used.len() <= 1 + PREFIXES, "{used:?}");
+        }
+    }
+}
+
+/// In the stack: frames, addresses, connections.
+mod stack {
+    use super::{FOREVER, ROUTER, advertisement, option, ours, prefix, secs};
+    use smoltcp::phy::ChecksumCapabilities;
+    use smoltcp::socket::tcp::State;
+    use smoltcp::wire::{
+        EthernetAddress, Icmpv6Packet, Icmpv6Repr, IpAddress, IpCidr, IpProtocol, IpRepr, Ipv6Cidr,
+        NdiscNeighborFlags, NdiscRepr,
+    };
+    use std::net::Ipv6Addr;
+    use tests::net::*;
+    use www::net::wire::{Abilities, Wire, pair};
+    use www::net::{Address, Config, Duration, Instant, Net, Refusal, Source, link_local};
+
+    const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
+
+    fn learning() -> Config {
+        let mut config = config();
+        config.slaac = true;
+        config
+    }
+
+    struct Link {
+        net: Net<Wire>,
+        far: Wire,
+        now: Instant,
+    }
+
+    impl Link {
+        fn new(config: Config) -> Link {
+            let (near, far) = pair(Abilities::default(), Abilities::default(), 1);
+            let now = Instant::from_secs(9);
+            let net = Net::new(near, config, now);
+            Link { net, far, now }
+        }
+
+        /// What is sent in `time`.
+        fn run(&mut self, time: Duration) -> Vec<Vec<u8>> {
+            let end = self.now + time;
+            let mut frames = Vec::new();
+            loop {
+                let next = self.net.poll(self.now);
+                frames.extend(std::iter::from_fn(|| self.far.take()));
+                match next.deadline {
+                    Some(deadline) if deadline <= end => self.now = self.now.max(deadline),
+                    _ => break,
+                }
+            }
+            self.now = end;
+            frames
+        }
+
+        fn answers(&mut self, frame: &[u8]) -> Vec<Vec<u8>> {
+            self.far.inject(frame);
+            self.run(Duration::ZERO)
+        }
+
+        fn refuses(&mut self, frame: &[u8], reason: Refusal) {
+            let before = self.net.stats().refused(reason);
+            assert_eq!(self.answers(frame), Vec::<Vec<u8>>::new(), "{reason:?}");
+            let stats = self.net.stats();
+            assert_eq!(
+                stats.refused(reason),
+                before + 1,
+                "{reason:?}: {:?}",
+                stats.refused
+            );
+        }
+
+        fn has(&self, address: Ipv6Cidr, source: Source) -> bool {
+            let own = Address {
+                cidr: IpCidr::Ipv6(address),
+                source,
+            };
+            self.net.addresses().contains(&own)
+        }
+    }
+
+    /// An ICMPv6 message in a frame from `CLIENT_MAC`, its checksum made right.
+    fn icmp(source: Ipv6Addr, to: Ipv6Addr, hop_limit: u8, message: &[u8]) -> Vec<u8> {
+        let (from, dest) = (IpAddress::Ipv6(source), IpAddress::Ipv6(to));
+        let ip = IpRepr::new(from, dest, IpProtocol::Icmpv6, message.len(), hop_limit);
+        let octets = to.octets();
+        let mac = match to.is_multicast() {
+            true => [0x33, 0x33, octets[12], octets[13], octets[14], octets[15]],
+            false => SERVER_MAC,
+        };
+        let mut frame = [&mac[..], &CLIENT_MAC, &[0x86, 0xdd]].concat();
+        frame.resize(14 + ip.buffer_len(), 0);
+        ip.emit(&mut frame[14..], &ChecksumCapabilities::default());
+        frame[54..].copy_from_slice(message);
+        Icmpv6Packet::new_unchecked(&mut frame[54..]).fill_checksum(&source, &to);
+        frame
+    }
+
+    fn ndisc(source: Ipv6Addr, to: Ipv6Addr, repr: NdiscRepr<'_>) -> Vec<u8> {
+        let repr = Icmpv6Repr::Ndisc(repr);
+        let mut bytes = vec![0; repr.buffer_len()];
+        let checksum = ChecksumCapabilities::ignored();
+        repr.emit(
+            &source,
+            &to,
+            &mut Icmpv6Packet::new_unchecked(&mut bytes[..]),
+            &checksum,
+        );
+        icmp(source, to, 255, &bytes)
+    }
+
+    fn solicited(address: Ipv6Addr) -> Ipv6Addr {
+        let o = address.octets();
+        let low = u16::from_be_bytes([o[14], o[15]]);
+        Ipv6Addr::new(0xff02, 0, 0, 0, 0, 1, 0xff00 | u16::from(o[13]), low)
+    }
+
+    fn solicitation(source: Ipv6Addr, target: Ipv6Addr) -> Vec<u8> {
+        let lladdr = (!source.is_unspecified()).then(|| EthernetAddress(CLIENT_MAC).into());
+        let repr = NdiscRepr::NeighborSolicit {
+            target_addr: target,
+            lladdr,
+        };
+        ndisc(source, solicited(target), repr)
+    }
+
+    fn claim(target: Ipv6Addr) -> Vec<u8> {
+        let repr = NdiscRepr::NeighborAdvert {
+            flags: NdiscNeighborFlags::OVERRIDE,
+            target_addr: target,
+            lladdr: Some(EthernetAddress(CLIENT_MAC).into()),
+        };
+        ndisc(target, ALL_NODES, repr)
+    }
+
+    /// The type of an ICMPv6 message in a frame, and its target or what is there.
+    fn kind(frame: &[u8]) -> Option<(u8, Ipv6Addr)> {
+        if frame[12..14] != [0x86, 0xdd] || frame[20] != 58 {
+            return None;
+        }
+        let source = Ipv6Addr::from(<[u8; 16]>::try_from(&frame[22..38]).expect("16"));
+        let to = Ipv6Addr::from(<[u8; 16]>::try_from(&frame[38..54]).expect("16"));
+        let message = Icmpv6Packet::new_checked(&frame[54..]).expect("ICMPv6");
+        assert!(message.verify_checksum(&source, &to));
+        let at = frame
+            .get(62..78)
+            .and_then(|bytes| <[u8; 16]>::try_from(bytes).ok());
+        Some((frame[54], at.map_or(Ipv6Addr::UNSPECIFIED, Ipv6Addr::from)))
+    }
+
+    #[test]
+    fn the_link_local_address_is_checked_while_it_is_used() {
+        let mut config = config();
+        config.detect_conflicts = true;
+        let mut link = Link::new(config);
+        let own = link_local(SERVER_MAC);
+        link.net.announce(link.now);
+        let peer = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
+        let first = link.run(Duration::ZERO);
+        // Nobody is told that it is ours, but who asks is answered, and need not believe it.
+        assert!(
+            !first
+                .iter()
+                .any(|frame| frame[12] == 0x86 && frame[54] == 136)
+        );
+        let answers = link.answers(&solicitation(peer, own));
+        assert_eq!(kind(&answers[0]), Some((136, own)));
+        assert_eq!(answers[0][58], 0x40);
+        let frames = link.run(secs(3));
+        let probes: Vec<_> = frames
+            .iter()
+            .filter(|f| kind(f) == Some((135, own)))
+            .collect();
+        assert_eq!(probes.len(), 1);
+        // From nobody, to its group, from this link, and without a MAC address to remember.
+        assert_eq!(probes[0][22..38], [0; 16]);
+        assert_eq!(probes[0][38..54], solicited(own).octets());
+        assert_eq!(probes[0][..6], [0x33, 0x33, 0xff, 0, 0, 2]);
+        assert_eq!((probes[0][21], probes[0].len()), (255, 78));
+        let told: Vec<_> = frames
+            .iter()
+            .filter(|f| kind(f) == Some((136, own)))
+            .collect();
+        assert_eq!((told.len(), told[0][58]), (1, 0x20));
+        let reported = first
+            .iter()
+            .chain(&frames)
+            .any(|f| f[12] == 0x86 && f[20] == 0);
+        assert!(reported, "the group was not joined");
+        let answers = link.answers(&solicitation(peer, own));
+        assert_eq!(answers[0][58], 0x60);
+        // Another who checks whether it can have it is told that it cannot.
+        let answers = link.answers(&solicitation(Ipv6Addr::UNSPECIFIED, own));
+        assert_eq!(kind(&answers[0]), Some((136, own)));
+        assert_eq!(link.net.stats().conflicts, 0);
+        // Who claims it is told, too, but not every time.
+        let answers = link.answers(&claim(own));
+        assert_eq!((answers.len(), kind(&answers[0])), (1, Some((136, own))));
+        let message = claim(own).split_off(54);
+        for source in [own, peer] {
+            let claim = icmp(source, ALL_NODES, 255, &message);
+            assert_eq!(link.answers(&claim).len(), 0);
+        }
+        assert_eq!(link.net.stats().conflicts, 3);
+        link.refuses(&icmp(own, ALL_NODES, 254, &message), Refusal::Protocol);
+        link.refuses(&solicitation(own, own), Refusal::IpSource);
+    }
+
+    #[test]
+    fn a_duplicate_is_given_up() {
+        let own = link_local(SERVER_MAC);
+        for frame in [claim(own), solicitation(Ipv6Addr::UNSPECIFIED, own)] {
+            let mut link = Link::new(learning());
+            link.run(Duration::from_millis(400));
+            assert!(link.has(Ipv6Cidr::new(own, 64), Source::LinkLocal));
+            link.answers(&frame);
+            assert!(!link.has(Ipv6Cidr::new(own, 64), Source::LinkLocal));
+            let peer = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
+            link.run(secs(60));
+            link.refuses(&solicitation(peer, own), Refusal::IpDestination);
+            assert_eq!(link.net.stats().conflicts, 1);
+            // IPv4 is none the worse.
+            assert_eq!(link.net.addresses().len(), 1);
+        }
+    }
+
+    #[test]
+    fn a_chosen_address_is_used_after_the_check() {
+        let chosen = Ipv6Cidr::new(Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 7), 64);
+        let with = || {
+            let mut config = config();
+            config.detect_conflicts = true;
+            config.ipv6.push(chosen);
+            Link::new(config)
+        };
+        let mut link = with();
+        link.run(Duration::from_millis(900));
+        assert!(!link.has(chosen, Source::Configured));
+        let frames = link.run(secs(1));
+        assert!(link.has(chosen, Source::Configured));
+        assert!(
+            frames
+                .iter()
+                .any(|f| kind(f) == Some((136, chosen.address())))
+        );
+        let mut link = with();
+        link.run(Duration::from_millis(900));
+        link.answers(&claim(chosen.address()));
+        link.run(secs(100));
+        assert!(!link.has(chosen, Source::Configured));
+    }
+
+    #[test]
+    fn an_advertised_prefix_gives_an_address_that_serves() {
+        let mut world = World::new(learning(), Abilities::default(), Abilities::default());
+        world.serve(blocks);
+        world.run_for(secs(1));
+        let message = advertisement(&[option(prefix(1), FOREVER, FOREVER)]);
+        world
+            .client
+            .device
+            .inject(&icmp(ROUTER, ALL_NODES, 255, &message));
+        world.run_for(Duration::from_millis(1));
+        let own = ours(prefix(1));
+        let learned = Address {
+            cidr: IpCidr::Ipv6(own),
+            source: Source::Router,
+        };
+        assert!(world.net.addresses().contains(&learned));
+        world.client.iface.update_ip_addrs(|own| {
+            let peer = Ipv6Addr::new(0x2001, 0xdb8, 0, 1, 0, 0, 0, 9);
+            own.push(IpCidr::new(peer.into(), 64)).expect("room");
+        });
+        let handle = world.client.connect(own.address().into(), 65535, 65535);
+        world.run_until(secs(5), |world| {
+            world.client.socket(handle).state() == State::Established
+        });
+        assert_eq!(world.ask(handle, b"100000\n", 100_000), pattern(100_000));
+        assert_eq!(world.net.stats().conflicts, 0);
+        world.client.socket(handle).close();
+        world.run_for(secs(30));
+        assert_eq!(world.next.deadline, None, "idle costs no timer");
+    }
+
+    #[test]
+    fn a_connection_ends_with_its_address() {
+        let mut world = World::new(learning(), Abilities::default(), Abilities::default());
+        world.serve(echo);
+        world.run_for(secs(1));
+        let message = advertisement(&[option(prefix(1), 60, 30)]);
+        world
+            .client
+            .device
+            .inject(&icmp(ROUTER, ALL_NODES, 255, &message));
+        world.run_for(Duration::from_millis(1));
+        world.client.iface.update_ip_addrs(|own| {
+            let peer = Ipv6Addr::new(0x2001, 0xdb8, 0, 1, 0, 0, 0, 9);
+            own.push(IpCidr::new(peer.into(), 64)).expect("room");
+        });
+        let handle = world
+            .client
+            .connect(ours(prefix(1)).address().into(), 5000, 5000);
+        world.run_until(secs(5), |world| {
+            world.client.socket(handle).state() == State::Established
+        });
+        assert_eq!(world.ask(handle, b"hello", 5), b"hello");
+        // Deprecated: it still serves.
+        world.run_for(secs(40));
+        assert_eq!(world.ask(handle, b"still", 5), b"still");
+        assert_eq!(world.net.addresses().len(), 3);
+        world.run_for(secs(30));
+        assert_eq!(world.net.addresses().len(), 2);
+        let stats = world.net.stats();
+        assert_eq!((stats.connections, stats.resets_sent), (0, 0), "{stats:?}");
+        world.connect();
+    }
+
+    #[test]
+    fn advertisements_come_from_routers_of_this_link() {
+        let message = advertisement(&[option(prefix(1), 9000, 9000)]);
+        let good = icmp(ROUTER, ALL_NODES, 255, &message);
+        let mut link = Link::new(learning());
+        link.run(secs(3));
+        link.refuses(&icmp(ROUTER, ALL_NODES, 254, &message), Refusal::Protocol);
+        link.refuses(
+            &icmp(prefix(9), ALL_NODES, 255, &message),
+            Refusal::IpSource,
+        );
+        link.refuses(
+            &icmp(Ipv6Addr::UNSPECIFIED, ALL_NODES, 255, &message),
+            Refusal::IpSource,
+        );
+        let mut bad = good.clone();
+        bad[90] ^= 1;
+        link.refuses(&bad, Refusal::Checksum);
+        let mut code = message.clone();
+        code[1] = 1;
+        link.refuses(&icmp(ROUTER, ALL_NODES, 255, &code), Refusal::Protocol);
+        link.refuses(
+            &icmp(ROUTER, ALL_NODES, 255, &message[..15]),
+            Refusal::Protocol,
+        );
+        let cut = &message[..message.len() - 8];
+        link.refuses(&icmp(ROUTER, ALL_NODES, 255, cut), Refusal::Configuration);
+        assert_eq!(link.net.addresses().len(), 2);
+        link.answers(&good);
+        assert!(link.has(ours(prefix(1)), Source::Router));
+        // To us alone is as good. No more than ten a second.
+        let mut link = Link::new(learning());
+        link.run(secs(3));
+        link.answers(&icmp(ROUTER, link_local(SERVER_MAC), 255, &message));
+        assert!(link.has(ours(prefix(1)), Source::Router));
+        for _ in 0..20 {
+            link.answers(&good);
+        }
+        assert_eq!(link.net.stats().refused(Refusal::RateLimit), 11);
+        // Who does not ask does not listen.
+        let mut link = Link::new(config());
+        link.refuses(&good, Refusal::Protocol);
+    }
+
+    #[test]
+    fn routers_are_solicited() {
+        let mut link = Link::new(learning());
+        let frames = link.run(secs(60));
+        let asked: Vec<_> = frames
+            .iter()
+            .filter(|f| kind(f).is_some_and(|k| k.0 == 133))
+            .collect();
+        assert_eq!(asked.len(), 3);
+        for frame in &asked {
+            assert_eq!(frame[..6], [0x33, 0x33, 0, 0, 0, 2]);
+            assert_eq!(frame[21], 255);
+        }
+        assert_eq!((asked[0].len(), &asked[0][22..38]), (62, &[0; 16][..]));
+        assert_eq!(asked[1][22..38], link_local(SERVER_MAC).octets());
+        assert_eq!(asked[1][62..], [[1, 1].as_slice(), &SERVER_MAC].concat());
+    }
+
+    /// Every message that this part reads, damaged at random: no harm, and service goes on.
+    #[test]
+    fn hostile_neighbours_do_no_harm() {
+        let mut state = 7u64;
+        let mut draw = move |most: usize| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            (state >> 8) as usize % most
+        };
+        let mut config = learning();
+        config.dhcp = Some(Default::default());
+        config.ipv4 = None;
+        let own = link_local(SERVER_MAC);
+        for round in 0..60 {
+            let mut link = Link::new(config.clone());
+            for _ in 0..100 {
+                let n = draw(40) as u16;
+                let mut message = match draw(4) {
+                    0 => solicitation(Ipv6Addr::UNSPECIFIED, own)[54..].to_vec(),
+                    1 => claim(ours(prefix(n)).address())[54..].to_vec(),
+                    _ => {
+                        let lifetime = draw(20_000) as u32;
+                        advertisement(&[
+                            option(prefix(n), lifetime, lifetime / 2),
+                            option(prefix(n + 1), FOREVER, 5),
+                        ])
+                    }
+                };
+                for _ in 0..draw(3) {
+                    let at = draw(message.len());
+                    message[at] = draw(256) as u8;
+                }
+                let from = [ROUTER, Ipv6Addr::UNSPECIFIED, own, prefix(1)][draw(4)];
+                link.far.inject(&icmp(from, ALL_NODES, 255, &message));
+                link.run(Duration::from_millis(draw(3_000) as u64));
+            }
+            assert!(
+                link.net.addresses().len() <= 6,
+                "round {round}: {:?}",
+                link.net.addresses()
+            );
+        }
+    }
+}
