@@ -612,6 +612,22 @@ fn volumes_that_are_damaged() {
     );
 }
 
+/// A folder that is broken in one part does not keep the other from serving what it has.
+#[test]
+fn a_folder_that_is_broken() {
+    let mut broken = volume(SIZE, &[("blog/x.txt", NOW, b"x")]);
+    // The first cluster of the folder, in its record in the root directory.
+    let record = broken.windows(11).position(|name| name == b"BLOG       ");
+    let record = record.expect("a short name");
+    broken[record + 26..record + 28].copy_from_slice(&0xfff0_u16.to_le_bytes());
+    let other = volume(SIZE, &[("blog/a.html", NOW, b"a page")]);
+    let fat = served([broken, other]);
+    assert_eq!(status(&fat.service, "/blog/a"), 200);
+    assert_eq!(status(&fat.service, "/blog/x.txt"), 500);
+    assert_eq!(status(&fat.service, "/blog/b"), 500);
+    assert_eq!(status(&fat.service, "/other"), 404);
+}
+
 /// Files cost connections that wait for something else nothing: what they need is on the heap.
 #[test]
 fn a_conversation_is_small() {

@@ -164,15 +164,21 @@ impl<S: Sectors + 'static> FatStore<S> {
     /// Asks both parts what they have, the manifests first.
     fn look(&self, asked: impl Fn(&Rc<Content<S>>, Source) -> Found<S>) -> Found<S> {
         let parts = Part::ALL.map(|part| self.ready(part));
+        let mut failed = None;
         for source in [Source::Manifest, Source::Names] {
             for content in parts.iter().flatten() {
                 match asked(content, source) {
                     Found::Nothing => {}
+                    // Where a directory is broken, nobody knows what is in it: the other part may
+                    // have it.
+                    Found::Failed(error) if source == Source::Names => {
+                        failed.get_or_insert(error);
+                    }
                     found => return found,
                 }
             }
         }
-        Found::Nothing
+        failed.map_or(Found::Nothing, Found::Failed)
     }
 
     pub(crate) fn start_find(&self, path: &[u8], accept: Accept) -> Finding<S> {
