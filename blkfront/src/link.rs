@@ -39,8 +39,8 @@ impl Link {
     /// A backend that lies breaks the device, and is watched on: it is let go when it closes. An
     /// error is one of closing, or of xenstore; the device has ended whatever this ends with.
     pub async fn run(&self) -> Result<(), XenbusError> {
-        if self.shared.phase.get() == Phase::Closed {
-            // What this did before, or a call of the other's, was cancelled at it.
+        if self.end.begun.get() {
+            // Whoever did so may have been cancelled at it.
             return self.shutdown().await;
         }
         let work = race(self.watch(), self.shared.pump());
@@ -98,6 +98,7 @@ impl Link {
     /// An error says that the backend, in the time that it had, did not let go of our pages, or that
     /// xenstore failed. Cancelling it leaves the device half closed; call it again.
     pub async fn shutdown(&self) -> Result<(), XenbusError> {
+        self.end.begun.set(true);
         self.shared.end(Phase::Closed);
         self.end.changes_from(End::Closing).await;
         if self.end.state.get() == End::Closed {
@@ -132,6 +133,8 @@ enum End {
 #[derive(Default)]
 struct Ending {
     state: Cell<End>,
+    /// Somebody has begun to close, whatever has become of it.
+    begun: Cell<bool>,
     /// The link's task, and those that close the device at once.
     waiters: RefCell<Vec<Waker>>,
 }

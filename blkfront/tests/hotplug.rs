@@ -374,11 +374,12 @@ fn closing_twice_is_closing_once() {
     drop(link);
 }
 
-/// A task that ran the link is dropped while it closes, at any point; the next one ends it.
+/// A task that ran the link is dropped while it closes, at any point, of a broken device as
+/// well; the next one ends it.
 #[test]
 fn closing_may_be_cancelled_and_goes_on() {
     let mut finished = 0;
-    for polls in 0..60 {
+    for (polls, broken) in (0..120).map(|run| (run / 2, run % 2 == 1)) {
         let media = Media::new(pattern(4096));
         let rig = Rig::new();
         let backend = rig.plug(&media, &Offer::new(Manner::linux()));
@@ -406,6 +407,9 @@ fn closing_may_be_cancelled_and_goes_on() {
         });
         rig.settle();
         assert!(ended.borrow().is_none());
+        if broken {
+            backend.write("sectors", "none");
+        }
         backend.detach();
         rig.run_for(Duration::from_millis(1));
         let (first, end) = ended.take().expect("an end");
@@ -415,5 +419,5 @@ fn closing_may_be_cancelled_and_goes_on() {
         assert_eq!(backend.frontend_state(), Some(XenbusState::Closed));
         rig.clean();
     }
-    assert!((5..55).contains(&finished), "{finished}");
+    assert!((10..110).contains(&finished), "{finished}");
 }
