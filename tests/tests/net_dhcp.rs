@@ -856,14 +856,16 @@ mod stack {
     use std::rc::Rc;
     use tests::net::*;
     use www::net::wire::{Abilities, Wire, pair};
-    use www::net::{Address, Config, Dhcp, Duration, Instant, Net, Refusal, Source};
+    use www::net::{Address, Config, Dhcp, Duration, Instant, Learn, Net, Refusal, Source};
 
     const OURS: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
 
     fn wanting() -> Config {
         let mut config = config();
         config.ipv4 = None;
-        config.dhcp = Some(Dhcp::default());
+        let mut learn = Learn::new();
+        learn.dhcp = Some(Dhcp::default());
+        config.learn = Some(learn);
         config
     }
 
@@ -1276,7 +1278,7 @@ mod stack {
     #[test]
     fn a_configured_address_is_defended_and_kept() {
         let mut config = config();
-        config.detect_conflicts = true;
+        config.learn = Some(Learn::new());
         let mut bench = Bench::new(config);
         bench.frames(secs(5));
         bench.frames(secs(5));

@@ -486,13 +486,15 @@ mod stack {
     use std::net::Ipv6Addr;
     use tests::net::*;
     use www::net::wire::{Abilities, Wire, pair};
-    use www::net::{Address, Config, Duration, Instant, Net, Refusal, Source, link_local};
+    use www::net::{Address, Config, Duration, Instant, Learn, Net, Refusal, Source, link_local};
 
     const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
 
     fn learning() -> Config {
         let mut config = config();
-        config.slaac = true;
+        let mut learn = Learn::new();
+        learn.slaac = true;
+        config.learn = Some(learn);
         config
     }
 
@@ -624,7 +626,7 @@ mod stack {
     #[test]
     fn the_link_local_address_is_checked_while_it_is_used() {
         let mut config = config();
-        config.detect_conflicts = true;
+        config.learn = Some(Learn::new());
         let mut link = Link::new(config);
         let own = link_local(SERVER_MAC);
         link.net.announce(link.now);
@@ -702,7 +704,7 @@ mod stack {
         let chosen = Ipv6Cidr::new(Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 7), 64);
         let with = || {
             let mut config = config();
-            config.detect_conflicts = true;
+            config.learn = Some(Learn::new());
             config.ipv6.push(chosen);
             Link::new(config)
         };
@@ -861,7 +863,9 @@ mod stack {
             (state >> 8) as usize % most
         };
         let mut config = learning();
-        config.dhcp = Some(Default::default());
+        if let Some(learn) = &mut config.learn {
+            learn.dhcp = Some(Default::default());
+        }
         config.ipv4 = None;
         let own = link_local(SERVER_MAC);
         for round in 0..60 {

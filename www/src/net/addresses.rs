@@ -7,7 +7,8 @@
 //! An address that is lost takes its connections with it, and sends no reset: it is not ours to
 //! send from any more (RFC 2131, 4.4.5; RFC 5227, 2.4).
 
-use super::config::{Config, link_local};
+use super::border::Swallow;
+use super::config::{Config, Dhcp, link_local};
 use super::core::Core;
 use super::dhcp;
 use super::entry::{End, NEVER};
@@ -21,7 +22,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use log::Level;
-use smoltcp::phy::{Device, DeviceCapabilities};
+use smoltcp::phy::{Device, DeviceCapabilities, TxToken};
 use smoltcp::time::{Duration, Instant};
 use smoltcp::wire::{EthernetAddress, IpAddress, IpCidr, Ipv6Cidr};
 
@@ -56,6 +57,57 @@ pub enum Source {
     Router,
 }
 
+/// What learns addresses and looks after them. A program that never makes one does not have the
+/// code for it linked, which takes 20 KiB.
+#[derive(Clone, Copy)]
+pub struct Learn {
+    hooks: &'static Hooks,
+    /// Get an IPv4 address from a DHCP server, and keep it while the lease lasts.
+    pub dhcp: Option<Dhcp>,
+    /// Have an IPv6 address in each prefix that a router advertises, `slaac::PREFIXES` at most.
+    pub slaac: bool,
+}
+
+impl Learn {
+    /// Only to look out for hosts that have our addresses: IPv6 ones are checked before they are
+    /// used (RFC 4862, 5.4; the link-local one while it is used, RFC 4429), and all are defended.
+    #[must_use]
+    #[expect(
+        clippy::new_without_default,
+        reason = "it is not nothing: it is linked"
+    )]
+    pub fn new() -> Self {
+        Learn {
+            hooks: &HOOKS,
+            dhcp: None,
+            slaac: false,
+        }
+    }
+}
+
+impl fmt::Debug for Learn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "dhcp {:?}, slaac {}", self.dhcp, self.slaac)
+    }
+}
+
+/// The ways in. Everything that is learned hangs on them alone.
+struct Hooks {
+    begin: fn(&mut Core, [u64; 2]),
+    step: fn(&mut Core) -> Option<usize>,
+    claim: fn(&mut Core, IpAddr, EthernetAddress),
+    dhcp: fn(&mut Core, EthernetAddress, &[u8]) -> Result<(), Refusal>,
+    router: fn(&mut Core, Ipv6Addr, &[u8]) -> Result<(), Refusal>,
+}
+
+static HOOKS: Hooks = Hooks {
+    begin: Core::begin,
+    step: Core::step,
+    claim: Core::claimed,
+    dhcp: Core::server,
+    router: Core::advertised,
+};
+
 pub(super) struct Addressing {
     dhcp: Option<dhcp::Client>,
     slaac: Option<Slaac>,
@@ -68,36 +120,22 @@ pub(super) struct Addressing {
     defended: Option<Instant>,
     lines: Bucket,
     advertisements: Bucket,
+    /// The frame that is to be sent.
+    frame: Vec<u8>,
 }
 
 impl Addressing {
-    #[inline(never)]
-    pub(super) fn new(config: &Config, seed: [u64; 2], now: Instant) -> Self {
-        let [one, two] = seed;
-        let hostname = config.dhcp.map(|dhcp| dhcp.hostname);
-        let checked = config.slaac || config.detect_conflicts;
-        let mut slaac = checked.then(|| Slaac::new(config.mac, [one ^ 1, two]));
-        if let Some(slaac) = &mut slaac {
-            slaac.add(own_link_local(config), true, now);
-            for &address in &config.ipv6 {
-                slaac.add(address, false, now);
-            }
-            if config.slaac {
-                slaac.solicit(now);
-            }
-        }
+    pub(super) fn new(now: Instant) -> Self {
         Addressing {
-            dhcp: hostname.map(|name| dhcp::Client::new(config.mac, name, seed, now)),
-            due: match config.dhcp.is_some() || checked {
-                true => now,
-                false => NEVER,
-            },
-            slaac,
+            dhcp: None,
+            slaac: None,
+            due: NEVER,
             mtu: [None; 2],
             defend: false,
             defended: None,
             lines: Bucket::new(LINES, now),
             advertisements: Bucket::new(ADVERTISEMENTS, now),
+            frame: Vec::new(),
         }
     }
 }
@@ -109,7 +147,7 @@ fn own_link_local(config: &Config) -> Ipv6Cidr {
 /// Who we are before anything is learned.
 #[inline(never)]
 pub(super) fn identity(config: &Config, caps: &DeviceCapabilities) -> Identity {
-    let checked = config.slaac || config.detect_conflicts;
+    let checked = config.learn.is_some();
     let mut addresses = [None; PLACES];
     addresses[0] = Some(Address {
         cidr: IpCidr::Ipv6(own_link_local(config)),
@@ -135,9 +173,9 @@ pub(super) fn identity(config: &Config, caps: &DeviceCapabilities) -> Identity {
         used: PLACES,
         in_check: Vec::new(),
         candidate: None,
-        detect: checked || config.dhcp.is_some(),
+        detect: checked,
         dhcp: false,
-        routers: config.slaac,
+        routers: config.learn.is_some_and(|learn| learn.slaac),
         port: config.port,
         check_ipv4: caps.checksum.ipv4.rx(),
         check_tcp: caps.checksum.tcp.rx(),
@@ -146,65 +184,130 @@ pub(super) fn identity(config: &Config, caps: &DeviceCapabilities) -> Identity {
 }
 
 impl Core {
+    /// Begins to learn, if that is wanted.
+    pub(super) fn learn(&mut self, seed: [u64; 2]) {
+        self.tell_interface();
+        if let Some(learn) = self.config.learn {
+            (learn.hooks.begin)(self, seed);
+        }
+    }
+
     /// Does what is due.
-    #[inline(never)]
     pub(super) fn addressing<D: Device>(&mut self, device: &mut D) {
         if self.now < self.addressing.due {
             return;
         }
+        let Some(learn) = self.config.learn else {
+            return;
+        };
         self.addressing.due = NEVER;
-        let (now, mac) = (self.now, self.who.mac);
         loop {
-            let Some(token) = device.transmit(now) else {
-                self.addressing.due = now + RETRY;
+            let Some(token) = device.transmit(self.now) else {
+                self.addressing.due = self.now + RETRY;
                 break;
             };
-            let checksum = &self.caps.checksum;
-            if core::mem::take(&mut self.addressing.defend)
-                && let Some(own) = self.config.ipv4
-            {
-                reply::arp(token, mac, own.address(), None);
-                continue;
-            }
-            let dhcp = self.addressing.dhcp.as_mut();
-            if let Some(step) = dhcp.and_then(|dhcp| dhcp.poll(now)) {
-                match step {
-                    dhcp::Step::Send(message) => {
-                        let Some(client) = &self.addressing.dhcp else {
-                            continue;
-                        };
-                        let write = |to: &mut [u8]| client.emit(&message, to);
-                        reply::dhcp(token, mac, &message, write, checksum);
-                    }
-                    dhcp::Step::Probe(address) => reply::arp_probe(token, mac, address),
-                    dhcp::Step::Announce(address) => reply::arp(token, mac, address, None),
-                    dhcp::Step::Event(event) => self.on_dhcp(event),
-                }
-                continue;
-            }
-            let slaac = self.addressing.slaac.as_mut();
-            let Some(step) = slaac.and_then(|slaac| slaac.poll(now)) else {
+            let frame = (learn.hooks.step)(self).and_then(|len| self.addressing.frame.get(..len));
+            let Some(frame) = frame else {
                 break;
             };
-            match step {
-                slaac::Step::Probe(address) => {
-                    self.join(address);
-                    let checksum = &self.caps.checksum;
-                    reply::solicit_neighbour(token, mac, address, checksum);
-                }
-                slaac::Step::Announce(address) => {
-                    reply::advertise(token, mac, address, None, true, checksum);
-                }
-                slaac::Step::Solicit(from) => reply::solicit_routers(token, mac, from, checksum),
-                slaac::Step::Event(event) => self.on_slaac(event),
-            }
+            token.consume(frame.len(), |to| to.copy_from_slice(frame));
         }
+    }
+
+    /// A DHCP server has spoken.
+    pub(super) fn dhcp(&mut self, from: EthernetAddress, payload: &[u8]) -> Result<(), Refusal> {
+        let learn = self.config.learn.ok_or(Refusal::Configuration)?;
+        (learn.hooks.dhcp)(self, from, payload)
+    }
+
+    /// A router has spoken.
+    pub(super) fn router(&mut self, source: Ipv6Addr, message: &[u8]) -> Result<(), Refusal> {
+        let learn = self.config.learn.ok_or(Refusal::Configuration)?;
+        (learn.hooks.router)(self, source, message)
+    }
+
+    /// Another host claims an address.
+    pub(super) fn claim(&mut self, address: IpAddr, by: EthernetAddress) -> Result<(), Refusal> {
+        self.stats.conflicts += 1;
+        let learn = self.config.learn.ok_or(Refusal::Configuration)?;
+        (learn.hooks.claim)(self, address, by);
+        Ok(())
+    }
+
+    fn begin(&mut self, [one, two]: [u64; 2]) {
+        let (config, now) = (&self.config, self.now);
+        let Some(learn) = config.learn else {
+            return;
+        };
+        let mut slaac = Slaac::new(config.mac, [one ^ 1, two]);
+        slaac.add(own_link_local(config), true, now);
+        for &address in &config.ipv6 {
+            slaac.add(address, false, now);
+        }
+        if learn.slaac {
+            slaac.solicit(now);
+        }
+        let client = |dhcp: Dhcp| dhcp::Client::new(config.mac, dhcp.hostname, [one, two], now);
+        self.addressing.dhcp = learn.dhcp.map(client);
+        self.addressing.slaac = Some(slaac);
         self.look();
+    }
+
+    /// Goes on until a frame is to be sent, and gives its length.
+    fn step(&mut self) -> Option<usize> {
+        let mut frame = core::mem::take(&mut self.addressing.frame);
+        let mut sent = 0;
+        while sent == 0 && self.one_step(Swallow::new(&mut frame, &mut sent)) {}
+        self.addressing.frame = frame;
+        self.look();
+        (sent > 0).then_some(sent)
+    }
+
+    /// Does one thing. False: there is none to do.
+    fn one_step(&mut self, token: Swallow<'_>) -> bool {
+        let (now, mac) = (self.now, self.who.mac);
+        let checksum = &self.caps.checksum;
+        if core::mem::take(&mut self.addressing.defend)
+            && let Some(own) = self.config.ipv4
+        {
+            reply::arp(token, mac, own.address(), None);
+            return true;
+        }
+        if let Some(client) = &mut self.addressing.dhcp
+            && let Some(step) = client.poll(now)
+        {
+            match step {
+                dhcp::Step::Send(message) => {
+                    let write = |to: &mut [u8]| client.emit(&message, to);
+                    reply::dhcp(token, mac, &message, write, checksum);
+                }
+                dhcp::Step::Probe(address) => reply::arp_probe(token, mac, address),
+                dhcp::Step::Announce(address) => reply::arp(token, mac, address, None),
+                dhcp::Step::Event(event) => self.on_dhcp(event),
+            }
+            return true;
+        }
+        let slaac = self.addressing.slaac.as_mut();
+        match slaac.and_then(|slaac| slaac.poll(now)) {
+            Some(slaac::Step::Probe(address)) => {
+                reply::solicit_neighbour(token, mac, address, checksum);
+                self.join(address);
+            }
+            Some(slaac::Step::Announce(address)) => {
+                reply::advertise(token, mac, address, None, true, checksum);
+            }
+            Some(slaac::Step::Solicit(from)) => {
+                reply::solicit_routers(token, mac, from, checksum);
+            }
+            Some(slaac::Step::Event(event)) => self.on_slaac(event),
+            None => return false,
+        }
+        true
     }
 
     /// Tells the guard what is awaited, and sets the deadline.
     #[inline(never)]
-    pub(super) fn look(&mut self) {
+    fn look(&mut self) {
         let addressing = &mut self.addressing;
         if let Some(dhcp) = &addressing.dhcp {
             self.who.dhcp = dhcp.awaits().is_some();
@@ -221,10 +324,7 @@ impl Core {
         }
     }
 
-    /// A DHCP server has spoken.
-    #[cold]
-    #[inline(never)]
-    pub(super) fn dhcp(&mut self, from: EthernetAddress, payload: &[u8]) -> Result<(), Refusal> {
+    fn server(&mut self, from: EthernetAddress, payload: &[u8]) -> Result<(), Refusal> {
         let Some(dhcp) = &mut self.addressing.dhcp else {
             return Err(Refusal::Configuration);
         };
@@ -237,10 +337,7 @@ impl Core {
         Ok(())
     }
 
-    /// A router has spoken.
-    #[cold]
-    #[inline(never)]
-    pub(super) fn router(&mut self, source: Ipv6Addr, message: &[u8]) -> Result<(), Refusal> {
+    fn advertised(&mut self, source: Ipv6Addr, message: &[u8]) -> Result<(), Refusal> {
         if !self.addressing.advertisements.take(self.now) {
             return Err(Refusal::RateLimit);
         }
@@ -252,11 +349,7 @@ impl Core {
         heard.map_err(|_| Refusal::Configuration)
     }
 
-    /// Another host claims an address.
-    #[cold]
-    #[inline(never)]
-    pub(super) fn claim(&mut self, address: IpAddr, by: EthernetAddress) -> Result<(), Refusal> {
-        self.stats.conflicts += 1;
+    fn claimed(&mut self, address: IpAddr, by: EthernetAddress) {
         match address {
             IpAddr::V4(address) => {
                 let dhcp = self.addressing.dhcp.as_mut();
@@ -275,7 +368,6 @@ impl Core {
             }
         }
         self.look();
-        Ok(())
     }
 
     /// RFC 5227, 2.4 (c): a server does not give up an address that it was told to have; it says
@@ -423,7 +515,7 @@ impl Core {
     }
 
     #[inline(never)]
-    pub(super) fn tell_interface(&mut self) {
+    fn tell_interface(&mut self) {
         let addresses = &self.who.addresses;
         let last = addresses.iter().rposition(Option::is_some);
         self.who.used = last.map_or(0, |last| last + 1);

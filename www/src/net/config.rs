@@ -1,5 +1,6 @@
 //! What the stack is told, and its limits.
 
+use super::addresses::Learn;
 use super::dhcp::Hostname;
 use alloc::vec::Vec;
 use core::net::Ipv6Addr;
@@ -23,14 +24,8 @@ pub struct Config {
     /// Our IPv6 addresses, at most six. The link-local one made from the MAC address is always
     /// there as well. No gateway is needed: answers go to the MAC address that asked.
     pub ipv6: Vec<Ipv6Cidr>,
-    /// Look out for hosts that have our addresses: IPv6 ones are checked before they are used
-    /// (RFC 4862, 5.4; the link-local one while it is used, RFC 4429), and all are defended.
-    pub detect_conflicts: bool,
-    /// Get an IPv4 address from a DHCP server, and keep it while the lease lasts.
-    pub dhcp: Option<Dhcp>,
-    /// Have an IPv6 address in each prefix that a router advertises, `slaac::PREFIXES` at most.
-    /// Implies `detect_conflicts`.
-    pub slaac: bool,
+    /// Learn addresses, and look after those that there are.
+    pub learn: Option<Learn>,
     /// The port that we serve.
     pub port: u16,
     /// Keys for hashes, sequence numbers and cookies: random, new at each start.
@@ -84,9 +79,7 @@ impl Config {
             mac,
             ipv4: None,
             ipv6: Vec::new(),
-            detect_conflicts: false,
-            dhcp: None,
-            slaac: false,
+            learn: None,
             port,
             seed,
             max_connections: 4096,

@@ -81,9 +81,10 @@ impl Core {
         };
         let who = identity(&config, caps);
         let interface = interface(&above, word(3), now);
+        let seed = [word(1) ^ 6, word(2) ^ word(0)];
         let mut core = Core {
             who,
-            addressing: Addressing::new(&config, [word(1) ^ 6, word(2) ^ word(0)], now),
+            addressing: Addressing::new(now),
             interface,
             nothing: SocketSet::new(Vec::new()),
             forge: Forge::new(above.max_transmission_unit),
@@ -112,8 +113,7 @@ impl Core {
             caps: above,
             config,
         };
-        core.tell_interface();
-        core.look();
+        core.learn(seed);
         core
     }
 

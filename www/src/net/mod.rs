@@ -48,7 +48,7 @@ mod table;
 mod timers;
 pub mod wire;
 
-pub use self::addresses::{Address, Source};
+pub use self::addresses::{Address, Learn, Source};
 pub use self::config::{Config, Dhcp, link_local};
 pub use self::conn::NetConn;
 pub use self::stats::{NetStats, Refusal};
