@@ -1,6 +1,6 @@
 //! FAT images: made, filled, looked into, checked. docs/fat-tool.md describes the commands.
 //!
-//! - [`boot`]: the boot sector, read and written; [`format`]: which layout a size gets.
+//! - [`boot`]: the boot sector, read and written; [`mod@format`]: which layout a size gets.
 //! - [`table`]: the file allocation table. [`name`] and [`record`]: what stands in directories.
 //! - [`volume`]: an image opened, its tree walked once, everything that is wrong found.
 //! - [`edit`]: changes, planned in memory and then written to a copy that takes the image's name.
