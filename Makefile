@@ -44,7 +44,8 @@ xen: tools
 
 fat: build xen
 	scripts/make-fat-images.sh $(SITE) $(DIST)
-	@sed 's|^kernel = .*|kernel = "$(abspath $(DIST))/mir-www.xen"|' xl-configs/www-fat.xl > $(DIST)/www-fat.xl
+	@sed -e 's|^kernel = .*|kernel = "$(abspath $(DIST))/mir-www.xen"|' \
+	    -e "s|^\(    '.*target=\)|\1$(abspath $(DIST))/|" xl-configs/www-fat.xl > $(DIST)/www-fat.xl
 	@echo 'Serve it here: $(DIST)/mir-www --kv_ro=fat --files=$(DIST)/files.img --pages=$(DIST)/pages.img'
 	@echo 'Start the guest with: cd $(DIST) && sudo xl create -c www-fat.xl'
 

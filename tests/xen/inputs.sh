@@ -83,21 +83,23 @@ host_traps() {
 
 # Pages of a project that has nothing to do with this one, if they lie beside the project; else some that are made here.
 input_corpus() {
-    local site=../shared/corpus/tokio i
-    if [ -d "$site" ]; then
+    local i
+    [ ! -e "$WORK/in/corpus" ] || return 0
+    corpus_site=../shared/corpus/tokio
+    if [ -d "$corpus_site" ]; then
         echo 'the tokio corpus' >"$WORK/in/corpus.name"
     else
         echo "  (../shared/corpus/tokio is not there: a generated site takes its place)" >&2
         echo 'a generated site' >"$WORK/in/corpus.name"
-        site=$WORK/corpus
-        mkdir -p "$site/content/a b"
+        corpus_site=$WORK/corpus
+        mkdir -p "$corpus_site/content/a b"
         for i in {1..40}; do
             printf -- '---\ntitle: Page %s\n---\n\n%s\n' "$i" "$(yes "Some *words* on number $i." | head -n $((i * 20)))" \
-                >"$site/content/a b/pagé $i.md"
+                >"$corpus_site/content/a b/pagé $i.md"
         done
     fi
-    image corpus "$site" && write_pages "$WORK/in/corpus.xen" "$WORK/in/corpus" || return
-    "$MIR" build -t unix --base "$DIST/mir-www" --site "$site" --no-cache -o "$WORK/corpus-unix"
+    image corpus "$corpus_site" && write_pages "$WORK/in/corpus.xen" "$WORK/in/corpus" || return
+    "$MIR" build -t unix --base "$DIST/mir-www" --site "$corpus_site" --no-cache -o "$WORK/corpus-unix"
 }
 
 host_corpus() {
@@ -109,6 +111,37 @@ host_corpus() {
     check_pages "$(cat "$WORK/in/corpus.name"), Unix" "$url" "$WORK/in/corpus"
     kill "$server"
     wait "$server"
+}
+
+input_fat() {
+    [ -e "$WORK/in/site" ] || input_site || return
+    input_corpus && mkdir "$WORK/corpus-fat" || return
+    "$MIR" fat site --site "$corpus_site" --no-cache -o "$WORK/corpus-fat" || return
+    cp "$WORK/corpus-fat/files.img" "$WORK/in/corpus-files.img"
+    cp "$WORK/corpus-fat/pages.img" "$WORK/in/corpus-pages.img"
+}
+
+# The disks of the site once more; one that has something else, and one whose second file of three is to be broken in
+# the middle: where that is stands in broken-range, in sectors, with the size of all.
+input_disks() {
+    local at
+    cp "$DIST/files.img" "$DIST/pages.img" "$WORK/in"
+    mkdir "$WORK/disks"
+    (
+        cd "$WORK/disks" || exit
+        echo 'something else' >other.txt
+        head -c 256K /dev/urandom >1.bin
+        yes 'this is where it will be broken' | head -c 256K >2.bin
+        head -c 256K /dev/urandom >3.bin
+        "$MIR" fat create other.img 1M && "$MIR" fat add other.img other.txt &&
+            "$MIR" fat create broken.img 1M && "$MIR" fat add broken.img 1.bin 2.bin 3.bin || exit
+        at=$(LC_ALL=C grep -obUa -m 1 'this is where it will be broken' broken.img | head -n 1 | cut -d: -f1)
+        [ -n "$at" ] || exit
+        echo "$((at / 512 + 128)) 256 $(($(stat -c %s broken.img) / 512))" >broken-range
+        head -c "$(($(stat -c %s broken.img) / 2))" broken.img >half.img
+        head -c 1M /dev/urandom >garbage.img
+        mv other.txt other.img broken.img broken-range half.img garbage.img "$WORK/in"
+    )
 }
 
 # The image without its site: what mir says of it.

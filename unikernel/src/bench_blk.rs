@@ -88,7 +88,7 @@ async fn run(boot: &Boot, spawner: &Spawner) -> Result<String, String> {
         after.bytes - before.bytes,
         after.reads - before.reads
     ));
-    say(&format!("{}", device.stats()));
+    say(&format!("{:?}", device.stats()));
     drop(volume);
     link.shutdown().await.map_err(text)?;
     Ok(format!("bench: {bytes} {took} {spent}"))

@@ -57,8 +57,14 @@ serves_at_once() { curl -fsS -m 8 -o /dev/null "$URL/healthz"; }
 
 # Creates the guest, with lines of a configuration that go before those of www.xl. A crash is kept to be looked at.
 create() { # [KEY=VALUE]...
+    create_from www.xl "$@"
+}
+
+create_from() { # CONFIGURATION [KEY=VALUE]...
+    local configuration=$1
+    shift
     console_from=$(stat -c %s "$CONSOLE" 2>/dev/null || echo 0)
-    xl create -q www.xl 'on_crash="preserve"' "$@"
+    xl create -q "$configuration" 'on_crash="preserve"' "$@"
 }
 
 # The same, and it serves.
@@ -66,6 +72,15 @@ start() { # [KEY=VALUE]...
     stop
     create "$@" && wait_for 60 serves && return
     failed "start: the guest does not serve with: $*"
+    show
+    return 1
+}
+
+# The guest with its site on disks; each of them was mounted or cannot be.
+start_fat() { # [KEY=VALUE]...
+    stop
+    create_from www-fat.xl "$@" && wait_for 90 console_has ' ready ' && serves && return
+    failed "start_fat: the guest does not serve with: $*"
     show
     return 1
 }
@@ -124,3 +139,26 @@ cpu_time() { xl list "$NAME" | awk 'NR == 2 { printf "%d\n", $6 * 100 + 0.5 }'; 
 
 # The interface in dom0 that leads to the guest.
 vif() { echo "vif$(xl domid "$NAME").0"; }
+
+# It has ended within 3 s of the request, with code 0. That is when Xen says so: what xl does afterwards, on an emulated
+# machine that may be busy, is not the guest's time.
+check_shutdown() { # WHAT
+    local events watcher asked took
+    events=$(mktemp)
+    # the first event is the watch itself
+    xenstore-watch -n 2 @releaseDomain >"$events" &
+    watcher=$!
+    wait_for 20 grep -q . "$events"
+    xl shutdown "$NAME" >/dev/null 2>&1
+    asked=$(now)
+    wait_for 60 ended_process "$watcher"
+    took=$(seconds_since "$asked")
+    check "$1 ends in under 3 s ($took)" awk -v t="$took" 'BEGIN { exit !(t < 3) }'
+    check "$1: xl sees it go" wait_for 60 gone
+    echo "  (after $(seconds_since "$asked") s)"
+    expect "$1: how" poweroff "$(reason)"
+    kill "$watcher" 2>/dev/null
+    rm "$events"
+}
+
+ended_process() { ! kill -0 "$1" 2>/dev/null; }

@@ -1,29 +1,6 @@
 # shellcheck shell=bash
 # xl's verbs.
 
-# It has ended within 3 s of the request, with code 0. That is when Xen says so: what xl does afterwards, on an emulated
-# machine that may be busy, is not the guest's time.
-check_shutdown() { # WHAT
-    local events watcher asked took
-    events=$(mktemp)
-    # the first event is the watch itself
-    xenstore-watch -n 2 @releaseDomain >"$events" &
-    watcher=$!
-    wait_for 20 grep -q . "$events"
-    xl shutdown "$NAME" >/dev/null 2>&1
-    asked=$(now)
-    wait_for 60 ended_process "$watcher"
-    took=$(seconds_since "$asked")
-    check "$1 ends in under 3 s ($took)" awk -v t="$took" 'BEGIN { exit !(t < 3) }'
-    check "$1: xl sees it go" wait_for 60 gone
-    echo "  (after $(seconds_since "$asked") s)"
-    expect "$1: how" poweroff "$(reason)"
-    kill "$watcher" 2>/dev/null
-    rm "$events"
-}
-
-ended_process() { ! kill -0 "$1" 2>/dev/null; }
-
 start
 check_shutdown 'xl shutdown'
 
