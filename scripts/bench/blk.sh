@@ -1,6 +1,6 @@
-# Runs in dom0: blk.sh FILES PASSES. See scripts/bench-blk.
+# Runs in dom0: blk.sh PASSES. See scripts/bench-blk.
 set -u
-files=$1 passes=$2
+passes=$1
 losetup -r /dev/loop5 files.img
 
 cpu() { xl list "$1" | awk 'NR == 2 { print $6 }'; }
@@ -40,7 +40,7 @@ kernel = "/root/bench/bench.xen"
 memory = 32
 on_crash = "preserve"
 disk = ["phy:/dev/loop5,xvda,r"]
-extra = "$files $passes"
+extra = "$passes"
 END
 xl create -q bench.xl
 until said bench 'bench:' || ! xl domid bench >/dev/null 2>&1; do usleep 100000; done

@@ -103,7 +103,7 @@ pub struct Server {
     child: Child,
     /// Where it listens.
     pub port: u16,
-    _pack: NamedTempFile,
+    _pack: Option<NamedTempFile>,
 }
 
 impl Server {
@@ -115,9 +115,20 @@ impl Server {
     /// Starts one by a command that takes the server's arguments.
     pub fn start_as(mut command: Command, arguments: &[&str]) -> Self {
         let pack = file(&pack());
+        command.arg(format!("--pack={}", pack.path().display()));
+        Self::begin(command, arguments, Some(pack))
+    }
+
+    /// Starts one whose site is where the arguments say; its log goes to `log`.
+    pub fn start_bare(arguments: &[&str], log: &Path) -> Self {
+        let mut command = Command::new(binary());
+        command.stderr(std::fs::File::create(log).unwrap());
+        Self::begin(command, arguments, None)
+    }
+
+    fn begin(mut command: Command, arguments: &[&str], pack: Option<NamedTempFile>) -> Self {
         let mut child = command
             .arg("--http-port=0")
-            .arg(format!("--pack={}", pack.path().display()))
             .args(arguments)
             .stdout(Stdio::piped())
             .spawn()
