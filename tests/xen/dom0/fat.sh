@@ -33,9 +33,14 @@ start_fat 'disk=["phy:/dev/loop40,xvda,r", "phy:/dev/loop41,xvdb,r"]'
 as_crunch "$(cat corpus.name), sectors of 512 bytes" corpus crunch-corpus
 losetup -r --sector-size 4096 /dev/loop42 corpus-files.img
 losetup -r --sector-size 4096 /dev/loop43 corpus-pages.img
-start_fat 'disk=["phy:/dev/loop42,xvdc,r", "phy:/dev/loop43,xvdd,r"]' 'extra="--kv_ro=fat --files=xvdc --pages=/dev/xvdd --cache=512K"'
-as_crunch "$(cat corpus.name), sectors of 4096 bytes, another two disks, a cache of 512 KiB" corpus crunch-corpus
+start_fat 'memory=12' 'disk=["phy:/dev/loop42,xvdc,r", "phy:/dev/loop43,xvdd,r"]' 'extra="--kv_ro=fat --files=xvdc --pages=/dev/xvdd --cache=512K"'
+as_crunch "$(cat corpus.name), sectors of 4096 bytes, another two disks, a domain of 12 MiB" corpus crunch-corpus
 says 'the log says that sectors have 4096 bytes' 'sectors of 4096 bytes'
+# blkback looks at the size when it is next asked for something, and there is little in so small a cache.
+dd if=/dev/zero bs=4096 count=256 status=none >>corpus-pages.img
+losetup -c /dev/loop43
+as_crunch "$(cat corpus.name), a disk that grew" corpus crunch-corpus
+says 'the log says that it grew' 'vbd/51760: [0-9]* sectors of 512 bytes now'
 well 'sectors of 4096 bytes'
 
 qdisk='access=rw,backendtype=qdisk,format=raw'
