@@ -46,6 +46,16 @@ pub enum Kind {
     Fat32,
 }
 
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Fat12 => "FAT12",
+            Self::Fat16 => "FAT16",
+            Self::Fat32 => "FAT32",
+        })
+    }
+}
+
 /// Where the root directory is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Root {

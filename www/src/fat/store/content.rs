@@ -342,7 +342,7 @@ impl<S: Sectors + 'static> fmt::Display for Content<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let geometry = self.volume.geometry();
         let entries = self.volume.entries().len();
-        write!(f, "{:?} with {entries} files and folders, ", geometry.kind)?;
+        write!(f, "{} with {entries} files and folders, ", geometry.kind)?;
         match &self.manifest {
             Some(manifest) => write!(
                 f,
