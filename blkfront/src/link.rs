@@ -1,14 +1,10 @@
 //! The device's task: what moves its requests, watches its backend, and lets go.
 
 use alloc::rc::Rc;
-use alloc::vec::Vec;
-use core::cell::{Cell, RefCell};
 use core::fmt;
-use core::future::{Future, poll_fn};
-use core::task::{Poll, Waker};
 
 use minios::exec::{Either, race};
-use minios::xenbus::{Frontend, Step, XenbusError};
+use minios::xenbus::{Ending, Frontend, Step, XenbusError};
 
 use crate::device::{Phase, Shared, name};
 use crate::features::size;
@@ -39,13 +35,13 @@ impl Link {
     /// A backend that lies breaks the device, and is watched on: it is let go when it closes. An
     /// error is one of closing, or of xenstore; the device has ended whatever this ends with.
     pub async fn run(&self) -> Result<(), XenbusError> {
-        if self.end.begun.get() {
+        if self.end.has_begun() {
             // Whoever did so may have been cancelled at it.
             return self.shutdown().await;
         }
         let work = race(self.watch(), self.shared.pump());
         // The first of the two first: only one task at a time may wait for the backend.
-        match race(self.end.changes_from(End::Open), work).await {
+        match race(self.end.begins(), work).await {
             Either::Left(()) => Ok(()),
             Either::Right(Either::Left(Err(error))) => {
                 log::error!(target: "blkfront", "{}: {error}", name(self.shared.vdev));
@@ -98,75 +94,19 @@ impl Link {
     /// An error says that the backend, in the time that it had, did not let go of our pages, or that
     /// xenstore failed. Cancelling it leaves the device half closed; call it again.
     pub async fn shutdown(&self) -> Result<(), XenbusError> {
-        self.end.begun.set(true);
         self.shared.end(Phase::Closed);
-        self.end.changes_from(End::Closing).await;
-        if self.end.state.get() == End::Closed {
-            return Ok(());
-        }
-        self.end.to(End::Closing);
-        let unless_done = Reopen(&self.end);
-        let result = self.frontend.close().await;
-        core::mem::forget(unless_done);
-        self.shared.release();
-        self.end.to(End::Closed);
-        result
+        let closing = async {
+            let result = self.frontend.close().await;
+            self.shared.release();
+            result
+        };
+        self.end.close(closing).await.unwrap_or(Ok(()))
     }
 }
 
 impl Drop for Link {
     fn drop(&mut self) {
         self.shared.release();
-    }
-}
-
-/// How far closing has come.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum End {
-    #[default]
-    Open,
-    /// A task is at it.
-    Closing,
-    Closed,
-}
-
-#[derive(Default)]
-struct Ending {
-    state: Cell<End>,
-    /// Somebody has begun to close, whatever has become of it.
-    begun: Cell<bool>,
-    /// The link's task, and those that close the device at once.
-    waiters: RefCell<Vec<Waker>>,
-}
-
-impl Ending {
-    fn to(&self, state: End) {
-        self.state.set(state);
-        for waiter in self.waiters.take() {
-            waiter.wake();
-        }
-    }
-
-    fn changes_from(&self, state: End) -> impl Future<Output = ()> {
-        poll_fn(move |cx| {
-            if self.state.get() != state {
-                return Poll::Ready(());
-            }
-            let mut waiters = self.waiters.borrow_mut();
-            if waiters.iter().all(|known| !known.will_wake(cx.waker())) {
-                waiters.push(cx.waker().clone());
-            }
-            Poll::Pending
-        })
-    }
-}
-
-/// Closing was cancelled: somebody else may begin it again.
-struct Reopen<'a>(&'a Ending);
-
-impl Drop for Reopen<'_> {
-    fn drop(&mut self) {
-        self.0.to(End::Open);
     }
 }
 

@@ -23,9 +23,11 @@ use crate::xenstore::{Store, StoreError, Tree, Watch, codec};
 use crate::{DomId, Domain};
 
 mod dir;
+mod ending;
 mod state;
 
 pub use dir::{Dir, Mac};
+pub use ending::Ending;
 pub use state::{Machine, Step, XenbusState};
 
 /// How long a back end may take to let go of a device that is being closed.

@@ -4,13 +4,11 @@ use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::cell::Cell;
 use core::fmt;
-use core::future::{Future, poll_fn};
-use core::task::{Poll, Waker};
+use core::future::Future;
 
 use minios::exec::{Either, race};
-use minios::xenbus::{Frontend, Mac, Step, XenbusError, XenbusState};
+use minios::xenbus::{Ending, Frontend, Mac, Step, XenbusError, XenbusState};
 use minios::xenstore::{Store, Watch};
 use minios::{Domain, Instant};
 
@@ -197,13 +195,17 @@ async fn read_mac(frontend: &Frontend) -> Result<Mac, XenbusError> {
 impl Link {
     /// Watches the backend until it gives the device up or goes away, and then closes it on our
     /// side, too; or until [`shutdown`](Self::shutdown) is called. To be run as a task. Cancelling
-    /// it stops the watching.
+    /// it stops the watching, until it is called again.
     ///
     /// An error is one of closing, or of xenstore; the device is [`Phase::Closed`] whatever this
     /// ends with.
     pub async fn run(&self) -> Result<(), XenbusError> {
+        if self.end.has_begun() {
+            // Whoever did so may have been cancelled at it.
+            return self.shutdown().await;
+        }
         // The first of the two first: only one task at a time may wait for the backend.
-        match race(self.end.changes_from(End::Open), self.watch()).await {
+        match race(self.end.begins(), self.watch()).await {
             Either::Left(()) => Ok(()),
             Either::Right(Ok(())) => {
                 log::warn!(target: "netfront", "{}: the backend closes the device", self.name());
@@ -256,64 +258,12 @@ impl Link {
     /// xenstore failed. Cancelling it leaves the device half closed; call it again.
     pub async fn shutdown(&self) -> Result<(), XenbusError> {
         self.shared.end(Phase::Closed);
-        self.end.changes_from(End::Closing).await;
-        if self.end.state.get() == End::Closed {
-            return Ok(());
-        }
-        self.end.to(End::Closing);
-        let unless_done = Reopen(&self.end);
-        let result = self.frontend.close().await;
-        core::mem::forget(unless_done);
-        self.end.to(End::Closed);
-        result
+        let closed = self.end.close(self.frontend.close()).await;
+        closed.unwrap_or(Ok(()))
     }
 
     fn name(&self) -> String {
         format!("{}/{}", self.frontend.class(), self.frontend.id())
-    }
-}
-
-/// How far closing has come.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum End {
-    #[default]
-    Open,
-    /// A task is at it.
-    Closing,
-    Closed,
-}
-
-#[derive(Default)]
-struct Ending {
-    state: Cell<End>,
-    waiter: Cell<Option<Waker>>,
-}
-
-impl Ending {
-    fn to(&self, state: End) {
-        self.state.set(state);
-        if let Some(waiter) = self.waiter.take() {
-            waiter.wake();
-        }
-    }
-
-    fn changes_from(&self, state: End) -> impl Future<Output = ()> {
-        poll_fn(move |cx| {
-            if self.state.get() != state {
-                return Poll::Ready(());
-            }
-            self.waiter.set(Some(cx.waker().clone()));
-            Poll::Pending
-        })
-    }
-}
-
-/// Closing was cancelled: somebody else may begin it again.
-struct Reopen<'a>(&'a Ending);
-
-impl Drop for Reopen<'_> {
-    fn drop(&mut self) {
-        self.0.to(End::Open);
     }
 }
 

@@ -5,10 +5,11 @@ mod common;
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Duration;
 
 use common::{GUEST, other, tcp4};
-use minios::exec::Executor;
+use minios::exec::{Either, Executor, race};
 use minios::host::Hypervisor;
 use minios::host::store::Server;
 use minios::xenbus::{XenbusError, XenbusState};
@@ -534,4 +535,82 @@ fn the_driver_sleeps_until_there_is_something() {
     rig.run_for(Duration::from_secs(5));
     assert!(closed.take().is_some());
     assert_eq!(woken.get(), before + 2);
+}
+
+/// What a backend does when its frontend closes.
+fn let_go(rig: &Rig, backend: &Rc<Backend>, back: Back) {
+    let backend = Rc::clone(backend);
+    Rig::start(&rig.host, async move {
+        backend.frontend_reaches(XenbusState::Closing).await;
+        backend.set_state(XenbusState::Closing);
+        backend.frontend_reaches(XenbusState::Closed).await;
+        drop(back);
+        backend.set_state(XenbusState::Closed);
+    });
+}
+
+/// More tasks than one wait for the one that closes.
+#[test]
+fn closing_many_times_is_closing_once() {
+    let rig = Rig::new();
+    let (backend, back, front, link) = rig.joined(&Offer::linux());
+    let watched = rig.watch(&link);
+    rig.settle();
+    let closed: Vec<_> = (0..4)
+        .map(|_| {
+            let closing = Rc::clone(&link);
+            Rig::start(&rig.guest, async move { closing.shutdown().await })
+        })
+        .collect();
+    let_go(&rig, &backend, back);
+    rig.run_for(Duration::from_millis(1));
+    assert_eq!(watched.take(), Some(Ok(())));
+    for closed in closed {
+        assert_eq!(closed.take(), Some(Ok(())));
+    }
+    drop(front);
+    rig.clean();
+}
+
+/// The task that runs the link is cancelled while it closes, at any point, of a device that broke as
+/// well; the next one ends it.
+#[test]
+fn closing_may_be_cancelled_and_goes_on() {
+    let mut finished = 0;
+    for polls in 0..60 {
+        let rig = Rig::new();
+        let (backend, back, front, link) = rig.joined(&Offer::linux());
+        let events = front.events();
+        let running = Rc::clone(&link);
+        let ended = Rig::start(&rig.guest, async move {
+            let mut left = polls;
+            let cancel = std::future::poll_fn(move |cx| {
+                if left == polls && events.poll_wait(cx).is_pending() {
+                    return Poll::Pending;
+                }
+                if left == 0 {
+                    return Poll::Ready(());
+                }
+                left -= 1;
+                Poll::Pending
+            });
+            match race(running.run(), cancel).await {
+                Either::Left(end) => (true, end),
+                Either::Right(()) => (false, running.run().await),
+            }
+        });
+        rig.settle();
+        assert!(ended.borrow().is_none());
+        backend.set_state(XenbusState::Closing);
+        let_go(&rig, &backend, back);
+        rig.run_for(Duration::from_millis(1));
+        let (first, end) = ended.take().expect("an end");
+        assert_eq!(end, Ok(()), "{polls}");
+        finished += usize::from(first);
+        assert_eq!(backend.frontend_state(), Some(XenbusState::Closed));
+        assert_eq!(front.phase(), Phase::Closed);
+        drop((front, link));
+        rig.clean();
+    }
+    assert!((5..55).contains(&finished), "{finished}");
 }
