@@ -152,7 +152,7 @@ async fn serve(
     spawner: &Spawner,
 ) -> Result<ShutdownReason, String> {
     let domain = &boot.domain;
-    let spawn = |future: core::pin::Pin<alloc::boxed::Box<dyn Future<Output = ()>>>| {
+    let spawn = |future: disks::Task| {
         spawner
             .spawn(future)
             .map_err(|_| String::from("no memory to start"))
@@ -195,7 +195,7 @@ async fn serve(
     };
     log::info!("boot: network {} us", domain.now().since(begun).as_micros());
     if let Some(disks) = &disks {
-        disks.start(&store, spawner)?;
+        disks.start(&store, &spawn)?;
         let (disks, domain) = (disks.clone(), domain.clone());
         spawn(alloc::boxed::Box::pin(async move {
             disks.settled().await;

@@ -7,12 +7,13 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 use core::fmt;
-use core::future::{pending, poll_fn};
+use core::future::{Future, pending, poll_fn};
+use core::pin::Pin;
 use core::task::{Poll, Waker};
 use core::time::Duration;
 
 use blkfront::{Blkfront, ConnectError, Link, Phase, ResolveError, Vdev};
-use minios::exec::{Either, Spawner, race};
+use minios::exec::{Either, race};
 use minios::xenstore::{Store, StoreError};
 use minios::{Domain, PAGE_SIZE};
 use www::Clock;
@@ -31,6 +32,9 @@ const SMALL: usize = 12 << 20;
 
 /// Time until a disk that could not be used is tried again, though it did not go and come back.
 const AGAIN: Duration = Duration::from_secs(30);
+
+/// What is spawned: tasks of one type, so that the program has the code for one.
+pub(crate) type Task = Pin<Box<dyn Future<Output = ()>>>;
 
 /// What the disks may take of a domain's memory.
 struct Plan {
@@ -117,14 +121,21 @@ impl Disks {
         plan.cache + self.0.parts.len() * (pool + plan.limits.memory)
     }
 
-    /// Begins: a task for each disk.
-    pub(crate) fn start(&self, store: &Store, spawner: &Spawner) -> Result<(), String> {
+    /// Begins: a task for each disk, and one for all.
+    pub(crate) fn start(
+        &self,
+        store: &Store,
+        spawn: &dyn Fn(Task) -> Result<(), String>,
+    ) -> Result<(), String> {
         let plan = &self.0.plan;
         log::info!(
             "disks: {} KiB of cache, up to {} KiB for the index of a volume",
             plan.cache / 1024,
             plan.limits.memory / 1024
         );
+        // A disk's pages are kept for what was read ahead until somebody looks at it.
+        let site = self.site();
+        spawn(Box::pin(async move { site.cache().drive().await }))?;
         for (part, disk) in self.0.parts.iter().copied() {
             let inner = self.0.clone();
             let store = store.clone();
@@ -132,9 +143,7 @@ impl Disks {
                 inner.keep(part, disk, &store).await;
                 inner.running.less();
             });
-            spawner
-                .spawn(task)
-                .map_err(|_| String::from("no memory to start"))?;
+            spawn(task)?;
             self.0.running.more();
         }
         Ok(())

@@ -93,13 +93,23 @@ impl<S: Sectors + 'static> Device<S> {
 
     /// A block that is not there, as [`block`](Self::block) has it.
     pub async fn missed(&self, number: u64, mut run: usize) -> Result<Chunk, SectorsError> {
-        for _ in 0..TRIES {
+        let mut tries = TRIES;
+        while tries > 0 {
             let look = self.cache.pool.borrow_mut().look((self.id, number));
             let job = match look {
                 Look::Ready(page) => return Ok(page.into()),
                 Look::Loading(job) => job,
-                Look::Absent => self.begin(number, run)?,
+                Look::Absent => match self.begin(number, run) {
+                    Err(SectorsError::OutOfMemory) => {
+                        self.room(number).await?;
+                        // Others want some as well.
+                        run = 1;
+                        continue;
+                    }
+                    begun => begun?,
+                },
             };
+            tries -= 1;
             let mut wait = Wait::new(job);
             match (&mut wait).await {
                 Ok(()) => {}
@@ -111,13 +121,35 @@ impl<S: Sectors + 'static> Device<S> {
         Err(SectorsError::OutOfMemory)
     }
 
+    /// Waits for the end of one of the reads that have taken all room. If there is none, those who
+    /// hold blocks have it, and nobody knows for how long.
+    async fn room(&self, number: u64) -> Result<(), SectorsError> {
+        let slots = self.cache.slots();
+        // Others wait for other ones.
+        let first = number as usize % slots.max(1);
+        let mut jobs = (first..slots).chain(0..first);
+        let Some(job) = jobs.find_map(|slot| self.cache.job(slot)) else {
+            self.cache.count(|counters| counters.refused += 1);
+            return Err(SectorsError::OutOfMemory);
+        };
+        let _short = Short::new(&self.cache);
+        // What becomes of it is for those who want it.
+        let _ = Wait::new(job).await;
+        Ok(())
+    }
+
     /// Begins to read up to `run` blocks, from `number` on, that will be wanted soon, and lets the
     /// device work while this is held. `None` if the first of them is there or on its way, or
     /// there is no room.
     pub fn ahead(&self, number: u64, run: usize, cx: &mut Context<'_>) -> Option<Ahead> {
+        if self.cache.short.get() > 0 {
+            return None;
+        }
         let job = self.begin(number, run).ok()?;
         // What becomes of it is for those who want it.
-        let _ = job.poll(cx);
+        if job.poll(cx).is_pending() {
+            self.cache.wake_driver();
+        }
         Some(Ahead(job))
     }
 
@@ -135,11 +167,7 @@ impl<S: Sectors + 'static> Device<S> {
         if self.has(number) {
             return Err(SectorsError::OutOfMemory);
         }
-        let result = self.prepare(number, start, run);
-        if let Err(SectorsError::OutOfMemory) = result {
-            self.cache.count(|counters| counters.refused += 1);
-        }
-        result
+        self.prepare(number, start, run)
     }
 
     fn prepare(&self, number: u64, start: u64, run: usize) -> Result<Rc<Job>, SectorsError> {
@@ -188,6 +216,22 @@ impl<S: Sectors + 'static> Device<S> {
 impl<S> Drop for Device<S> {
     fn drop(&mut self) {
         self.cache.pool.borrow_mut().detach(self.id);
+    }
+}
+
+/// One who waits for room, for as long as that takes.
+struct Short<'a>(&'a Cache);
+
+impl<'a> Short<'a> {
+    fn new(cache: &'a Cache) -> Self {
+        cache.short.set(cache.short.get() + 1);
+        Self(cache)
+    }
+}
+
+impl Drop for Short<'_> {
+    fn drop(&mut self) {
+        self.0.short.set(self.0.short.get() - 1);
     }
 }
 

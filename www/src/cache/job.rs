@@ -23,7 +23,7 @@ pub(super) type Work = Pin<Box<dyn Future<Output = (Vec<Buffer>, Result<(), Sect
 /// One read of consecutive blocks.
 pub(super) struct Job {
     cache: Rc<Cache>,
-    first: Key,
+    pub(super) first: Key,
     /// Blocks in it.
     count: Cell<u32>,
     work: RefCell<Option<Work>>,
@@ -57,6 +57,11 @@ impl Job {
 
     pub(super) fn is_done(&self) -> bool {
         self.outcome.get().is_some()
+    }
+
+    /// Whether somebody waits for it.
+    pub(super) fn is_wanted(&self) -> bool {
+        !self.waiting.borrow().is_empty()
     }
 
     pub(super) fn start(&self, work: Work) {
@@ -169,6 +174,7 @@ impl Drop for Wait {
             drop(waiting);
             // The device may know this one's waker only.
             self.job.wake();
+            self.job.cache.wake_driver();
         }
     }
 }

@@ -15,8 +15,11 @@ mod pool;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
+use core::future::poll_fn;
+use core::task::{Poll, Waker};
 
 pub use device::{Ahead, Device};
+use job::Job;
 use pool::Pool;
 
 /// Bytes in a block, but for the last one of a device: a multiple of every sector size.
@@ -28,6 +31,10 @@ pub struct Cache {
     counters: Cell<Counters>,
     /// How many read files in turn: what is read ahead is shared out among them.
     readers: Cell<usize>,
+    /// How many wait for room. Meanwhile nothing is read ahead.
+    short: Cell<usize>,
+    /// The task of [`drive`](Self::drive).
+    driver: Cell<Option<Waker>>,
 }
 
 impl Cache {
@@ -38,7 +45,41 @@ impl Cache {
             pool: RefCell::new(Pool::new(limit)),
             counters: Cell::default(),
             readers: Cell::new(0),
+            short: Cell::new(0),
+            driver: Cell::new(None),
         })
+    }
+
+    /// Drives the reads that were begun ahead of time and that nobody waits for as yet, and never
+    /// ends: for one task. A device that keeps something for a read until it is polled to its end,
+    /// as blkfront does its pages, would have others wait for a client that takes nothing.
+    pub async fn drive(&self) {
+        poll_fn(|cx| {
+            for number in 0..self.slots() {
+                // One that is waited for is driven by those who wait.
+                if let Some(job) = self.job(number).filter(|job| !job.is_wanted()) {
+                    let _ = job.poll(cx);
+                }
+            }
+            self.driver.set(Some(cx.waker().clone()));
+            Poll::Pending
+        })
+        .await
+    }
+
+    fn wake_driver(&self) {
+        if let Some(driver) = self.driver.take() {
+            driver.wake();
+        }
+    }
+
+    fn slots(&self) -> usize {
+        self.pool.borrow().slots()
+    }
+
+    /// The read that is under way whose first block is in this slot.
+    fn job(&self, slot: usize) -> Option<Rc<Job>> {
+        self.pool.borrow().job(slot)
     }
 
     /// What was counted since it was made, and what it holds now.

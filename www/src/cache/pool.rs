@@ -130,6 +130,19 @@ impl Pool {
         }
     }
 
+    pub(super) fn slots(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// The read that is under way whose first block is in this slot.
+    pub(super) fn job(&self, slot: usize) -> Option<Rc<Job>> {
+        let slot = self.slots.get(slot)?;
+        match &slot.state {
+            State::Loading(job) => job.upgrade().filter(|job| job.first == slot.key),
+            _ => None,
+        }
+    }
+
     /// Whether it is there, or on its way.
     pub(super) fn has(&self, key: Key) -> bool {
         self.place(key).is_some()
@@ -192,10 +205,11 @@ impl Pool {
                 None => (self.evict()?, true),
             },
         };
-        let slot = &mut self.slots[number];
-        let page = match core::mem::replace(&mut slot.state, State::Free(None)) {
+        let state = &mut self.slots[number].state;
+        let page = match core::mem::replace(state, State::Free(None)) {
             State::Free(Some(page)) => Some(page),
-            _ => page(),
+            // Where the heap has none, another block's memory is as good.
+            _ => page().or_else(|| self.take()),
         };
         let resized = page.and_then(|mut page| {
             let bytes = &mut Rc::get_mut(&mut page)?.0;
@@ -207,6 +221,7 @@ impl Pool {
             self.free.push(number as u32);
             return None;
         };
+        let slot = &mut self.slots[number];
         slot.state = State::Loading(job.clone());
         slot.used = true;
         self.link(number, key);
@@ -249,6 +264,16 @@ impl Pool {
             used: false,
         });
         Some(self.slots.len() - 1)
+    }
+
+    /// The memory of a block that nobody holds.
+    fn take(&mut self) -> Option<Rc<Page>> {
+        let number = self.evict()?;
+        self.free.push(number as u32);
+        match core::mem::replace(&mut self.slots[number].state, State::Free(None)) {
+            State::Free(page) => page,
+            _ => None,
+        }
     }
 
     /// Frees the slot of a block that nobody holds and that was not asked for of late: the clock
