@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Duration as StdDuration;
 
 use smoltcp::socket::tcp::State;
@@ -49,6 +50,39 @@ fn a_gathered_write_is_one_segment() {
     assert_eq!(world.ask(handle, b"x", 16), b"header body more");
     let after = world.net.with_device(|device| device.sent().frames);
     assert_eq!(after - before, 1, "the acknowledgement rides on the answer");
+}
+
+#[test]
+fn the_buffer_fits_what_is_said_to_follow() {
+    for (more, at_once) in [(0, 1), (96 << 10, 7), (usize::MAX, 8)] {
+        let mut world = world();
+        let taken = outcome(&world, move |mut conn| async move {
+            let mut buf = [0; 10];
+            let _ = read(&mut conn, &mut buf).await;
+            let block = pattern(16 << 10);
+            let mut blocks = 0;
+            poll_fn(|cx| {
+                while let Poll::Ready(Ok(n)) = conn.poll_write_of(cx, &[&block], more) {
+                    if n < block.len() {
+                        break;
+                    }
+                    blocks += 1;
+                }
+                Poll::Ready(())
+            })
+            .await;
+            blocks
+        });
+        let handle = world.connect();
+        world.client.socket(handle).send_slice(b"x").unwrap();
+        world.run_for(Duration::from_secs(1));
+        assert!(
+            taken.borrow()[0] >= at_once,
+            "{more}: {} blocks",
+            taken.borrow()[0]
+        );
+        assert_eq!(more > 0, taken.borrow()[0] > 1, "{more}");
+    }
 }
 
 #[test]

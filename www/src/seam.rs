@@ -43,6 +43,18 @@ pub trait Conn {
         parts: &[&[u8]],
     ) -> Poll<Result<usize, ConnError>>;
 
+    /// As [`poll_write`](Self::poll_write), of a message of which `more` bytes will be written
+    /// later: a hint for how much to buffer.
+    fn poll_write_of(
+        &mut self,
+        cx: &mut Context<'_>,
+        parts: &[&[u8]],
+        more: usize,
+    ) -> Poll<Result<usize, ConnError>> {
+        let _ = more;
+        self.poll_write(cx, parts)
+    }
+
     /// Sends what is queued, then FIN; ready when the peer has acknowledged both or is gone.
     /// Bytes that still arrive are discarded, so that closing with unread input does not reset
     /// the connection and take the last response with it.

@@ -81,6 +81,10 @@ pub trait Answer {
     /// The next piece of the body, `None` at its end. All pieces together are as long as the head
     /// says. Cancelling it may lose the piece.
     fn chunk(&mut self) -> impl Future<Output = Result<Option<Self::Chunk>, StoreError>>;
+    /// Bytes of the body that are still to come, as far as is known, once a piece was given.
+    fn more(&self) -> usize {
+        0
+    }
 }
 
 impl<A> Lookup<A> {
@@ -316,6 +320,13 @@ impl<'a, S: Sectors + 'static> Answer for SiteAnswer<'a, S> {
                 .poll_chunk(cx)
                 .map(|read| read.map(|chunk| chunk.map(SiteChunk::Fat))),
         })
+    }
+
+    fn more(&self) -> usize {
+        match self {
+            Self::Pack(_) => 0,
+            Self::Fat(answer) => answer.more(),
+        }
     }
 }
 

@@ -331,7 +331,8 @@ impl<S: Store, T: Clock> Service<S, T> {
         let mut turn = 0;
         let piece = first.as_ref().map_or(&b""[..], AsRef::as_ref);
         let parts = &mut [answer.head(), tail.bytes(), piece];
-        self.write_in_turns(conn, seat, parts, &mut turn).await?;
+        self.write_in_turns(conn, seat, parts, answer.more(), &mut turn)
+            .await?;
         drop(first);
         // The head is promised by now; what fails from here on can only break off.
         while let Some(chunk) = self
@@ -339,7 +340,8 @@ impl<S: Store, T: Clock> Service<S, T> {
             .await
             .map_err(|_| ConnError::Reset)?
         {
-            self.write_in_turns(conn, seat, &mut [chunk.as_ref(), b"", b""], &mut turn)
+            let parts = &mut [chunk.as_ref(), b"", b""];
+            self.write_in_turns(conn, seat, parts, answer.more(), &mut turn)
                 .await?;
         }
         Ok(())
@@ -355,16 +357,17 @@ impl<S: Store, T: Clock> Service<S, T> {
         seat: &Seat<'_>,
         parts: &mut [&[u8]; 3],
     ) -> Result<(), ConnError> {
-        self.write_in_turns(conn, seat, parts, &mut 0).await
+        self.write_in_turns(conn, seat, parts, 0, &mut 0).await
     }
 
-    /// Writes all parts. The deadline is that of progress, once it takes more than one turn. `turn`
+    /// Writes all parts, of a message that has `more` bytes behind them. The deadline is that of progress, once it takes more than one turn. `turn`
     /// counts the bytes of this one.
     async fn write_in_turns<C: Conn>(
         &self,
         conn: &mut C,
         seat: &Seat<'_>,
         parts: &mut [&[u8]; 3],
+        more: usize,
         turn: &mut usize,
     ) -> Result<(), ConnError> {
         let mut progress = true;
@@ -380,7 +383,7 @@ impl<S: Store, T: Clock> Service<S, T> {
                 let passed = *turn >= BYTES_A_TURN;
                 let polled = match passed {
                     true => Poll::Pending,
-                    false => conn.poll_write(cx, &[head, tail, body]),
+                    false => conn.poll_write_of(cx, &[head, tail, body], more),
                 };
                 match polled {
                     // A connection that takes nothing would keep us here for ever.

@@ -37,7 +37,16 @@ impl<D: Device> Conn for NetConn<D> {
         cx: &mut Context<'_>,
         parts: &[&[u8]],
     ) -> Poll<Result<usize, ConnError>> {
-        self.with(|core, index| core.write(index, cx.waker(), parts))
+        self.poll_write_of(cx, parts, 0)
+    }
+
+    fn poll_write_of(
+        &mut self,
+        cx: &mut Context<'_>,
+        parts: &[&[u8]],
+        more: usize,
+    ) -> Poll<Result<usize, ConnError>> {
+        self.with(|core, index| core.write(index, cx.waker(), parts, more))
     }
 
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ConnError>> {
@@ -144,6 +153,7 @@ impl Core {
         index: u32,
         waker: &Waker,
         parts: &[&[u8]],
+        more: usize,
     ) -> Poll<Result<usize, ConnError>> {
         let total: usize = parts.iter().map(|part| part.len()).sum();
         let most = self.config.send_buffer_max;
@@ -160,6 +170,7 @@ impl Core {
         if total == 0 {
             return Poll::Ready(Ok(0));
         }
+        let total = total.saturating_add(more);
         let wanted = total
             .checked_next_power_of_two()
             .map_or(most, |n| n.clamp(first, most));

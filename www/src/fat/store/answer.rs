@@ -188,6 +188,13 @@ impl<S: Sectors + 'static> Answer for FatAnswer<S> {
     fn chunk(&mut self) -> impl Future<Output = Result<Option<FatChunk<S>>, StoreError>> {
         poll_fn(|cx| self.poll_chunk(cx))
     }
+
+    fn more(&self) -> usize {
+        match &self.body {
+            Bytes::Reading(reader) => usize::try_from(reader.left()).unwrap_or(usize::MAX),
+            Bytes::New | Bytes::Waiting(_) | Bytes::Done => 0,
+        }
+    }
 }
 
 /// A piece of a body.
