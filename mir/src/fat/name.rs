@@ -110,15 +110,8 @@ pub fn decode(short: &[u8; 11], lower: u8) -> String {
             .iter()
             .rposition(|b| *b != b' ')
             .map_or(0, |at| at + 1);
-        let chars = bytes[..end].iter().map(move |byte| {
-            let c = match byte {
-                0x80.. => CODE_PAGE_850[usize::from(byte - 0x80)],
-                byte => char::from(*byte),
-            };
-            // The code page has each letter in both cases, so that one always becomes one.
-            let small = c.to_lowercase().next().filter(|_| lower);
-            small.unwrap_or(c)
-        });
+        let chars = bytes[..end].iter();
+        let chars = chars.map(|byte| www::fat::character(*byte, lower));
         chars.collect::<String>()
     };
     let (base, extension) = (
@@ -131,18 +124,6 @@ pub fn decode(short: &[u8; 11], lower: u8) -> String {
         format!("{base}.{extension}")
     }
 }
-
-/// The characters 80 to FF. Source: CP850.TXT of the Unicode consortium's mappings.
-const CODE_PAGE_850: [char; 128] = [
-    'Ç', 'ü', 'é', 'â', 'ä', 'à', 'å', 'ç', 'ê', 'ë', 'è', 'ï', 'î', 'ì', 'Ä', 'Å', //
-    'É', 'æ', 'Æ', 'ô', 'ö', 'ò', 'û', 'ù', 'ÿ', 'Ö', 'Ü', 'ø', '£', 'Ø', '×', 'ƒ', //
-    'á', 'í', 'ó', 'ú', 'ñ', 'Ñ', 'ª', 'º', '¿', '®', '¬', '½', '¼', '¡', '«', '»', //
-    '░', '▒', '▓', '│', '┤', 'Á', 'Â', 'À', '©', '╣', '║', '╗', '╝', '¢', '¥', '┐', //
-    '└', '┴', '┬', '├', '─', '┼', 'ã', 'Ã', '╚', '╔', '╩', '╦', '╠', '═', '╬', '¤', //
-    'ð', 'Ð', 'Ê', 'Ë', 'È', 'ı', 'Í', 'Î', 'Ï', '┘', '┌', '█', '▄', '¦', 'Ì', '▀', //
-    'Ó', 'ß', 'Ô', 'Ò', 'õ', 'Õ', 'µ', 'þ', 'Þ', 'Ú', 'Û', 'Ù', 'ý', 'Ý', '¯', '´', //
-    '\u{ad}', '±', '‗', '¾', '¶', '§', '÷', '¸', '°', '¨', '·', '¹', '³', '²', '■', '\u{a0}',
-];
 
 /// The short names of a directory, and where to go on counting.
 #[derive(Clone, Debug, Default)]

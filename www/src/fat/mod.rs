@@ -22,6 +22,7 @@ use core::fmt;
 pub use boot::{BootError, Geometry, Kind, Root};
 pub use index::{Entries, Entry, File, Path};
 pub use mount::Volume;
+pub use name::character;
 pub use read::{ReadError, Reader};
 pub use store::{FatAnswer, FatChunk, FatStore, PartError};
 pub(crate) use store::{Finding, Waiting};

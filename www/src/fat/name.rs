@@ -1,4 +1,4 @@
-//! Names: long ones in pieces of UTF-16, short ones in the code page of the first PCs.
+//! Names: long ones in pieces of UTF-16, short ones in a code page.
 
 use alloc::string::String;
 
@@ -110,24 +110,24 @@ pub(super) fn long(units: &[u16]) -> impl Iterator<Item = char> + '_ {
 /// Adds a short name to `out`. `lower`: the flags of Windows NT, 0x08 for a name and 0x10 for an
 /// extension that is shown in lower case. It is never empty, and has no slash.
 pub(super) fn short(name: &[u8; 11], lower: u8, out: &mut String) {
+    let mut name = *name;
+    if name[0] == 0x05 {
+        // In this place 0xe5 means that the record was deleted.
+        name[0] = 0xe5;
+    }
     let (base, extension) = name.split_at(8);
     let (base, extension) = (trim(base), trim(extension));
-    for (at, byte) in base.iter().enumerate() {
-        // 0xe5 in the first place means that the record was deleted.
-        let byte = if at == 0 && *byte == 0x05 {
-            0xe5
-        } else {
-            *byte
-        };
-        out.push(character(byte, lower & 0x08 != 0));
+    if base.is_empty() && extension.is_empty() {
+        out.push(char::REPLACEMENT_CHARACTER);
     }
-    match (base, extension) {
-        ([], []) => out.push(char::REPLACEMENT_CHARACTER),
-        (_, []) => {}
-        _ => out.push('.'),
-    }
-    for byte in extension {
-        out.push(character(*byte, lower & 0x10 != 0));
+    for (part, flag) in [(base, 0x08), (extension, 0x10)] {
+        if flag == 0x10 && !part.is_empty() {
+            out.push('.');
+        }
+        out.extend(part.iter().map(|byte| match byte {
+            b'/' => char::REPLACEMENT_CHARACTER,
+            byte => character(*byte, lower & flag != 0),
+        }));
     }
 }
 
@@ -138,25 +138,40 @@ fn trim(mut part: &[u8]) -> &[u8] {
     part
 }
 
-fn character(byte: u8, lower: bool) -> char {
-    match byte {
-        0x80.. => CP437[usize::from(byte - 0x80)],
-        b'/' => char::REPLACEMENT_CHARACTER,
-        _ if lower => byte.to_ascii_lowercase().into(),
+/// The character of a byte of a short name, in lower case if `lower`: code page 850, which is what
+/// mkfs.fat, fsck.fat and mtools take a short name for, unless they are told another.
+pub fn character(byte: u8, lower: bool) -> char {
+    let code = match byte {
+        0x80.. => CODE_PAGE_850[usize::from(byte - 0x80)],
         _ => byte.into(),
-    }
+    };
+    let code = match char::from_u32(code.into()) {
+        // Its letters are those of Latin-1, where the small ones stand 32 further on.
+        Some('A'..='Z' | 'À'..='Ö' | 'Ø'..='Þ') if lower => code + 32,
+        _ => code,
+    };
+    char::from_u32(code.into()).unwrap_or(char::REPLACEMENT_CHARACTER)
 }
 
-/// The upper half of code page 437, which is what mkfs.fat, mtools and Linux take a short name
-/// for, unless they are told another.
-#[rustfmt::skip]
-const CP437: [char; 128] = [
-    'Ç', 'ü', 'é', 'â', 'ä', 'à', 'å', 'ç', 'ê', 'ë', 'è', 'ï', 'î', 'ì', 'Ä', 'Å',
-    'É', 'æ', 'Æ', 'ô', 'ö', 'ò', 'û', 'ù', 'ÿ', 'Ö', 'Ü', '¢', '£', '¥', '₧', 'ƒ',
-    'á', 'í', 'ó', 'ú', 'ñ', 'Ñ', 'ª', 'º', '¿', '⌐', '¬', '½', '¼', '¡', '«', '»',
-    '░', '▒', '▓', '│', '┤', '╡', '╢', '╖', '╕', '╣', '║', '╗', '╝', '╜', '╛', '┐',
-    '└', '┴', '┬', '├', '─', '┼', '╞', '╟', '╚', '╔', '╩', '╦', '╠', '═', '╬', '╧',
-    '╨', '╤', '╥', '╙', '╘', '╒', '╓', '╫', '╪', '┘', '┌', '█', '▄', '▌', '▐', '▀',
-    'α', 'ß', 'Γ', 'π', 'Σ', 'σ', 'µ', 'τ', 'Φ', 'Θ', 'Ω', 'δ', '∞', 'φ', 'ε', '∩',
-    '≡', '±', '≥', '≤', '⌠', '⌡', '÷', '≈', '°', '∙', '·', '√', 'ⁿ', '²', '■', '\u{a0}',
-];
+/// The upper half of code page 850. Source: CP850.TXT of the Unicode consortium's mappings.
+const CODE_PAGE_850: [u16; 128] = narrow([
+    'Ç', 'ü', 'é', 'â', 'ä', 'à', 'å', 'ç', 'ê', 'ë', 'è', 'ï', 'î', 'ì', 'Ä', 'Å', //
+    'É', 'æ', 'Æ', 'ô', 'ö', 'ò', 'û', 'ù', 'ÿ', 'Ö', 'Ü', 'ø', '£', 'Ø', '×', 'ƒ', //
+    'á', 'í', 'ó', 'ú', 'ñ', 'Ñ', 'ª', 'º', '¿', '®', '¬', '½', '¼', '¡', '«', '»', //
+    '░', '▒', '▓', '│', '┤', 'Á', 'Â', 'À', '©', '╣', '║', '╗', '╝', '¢', '¥', '┐', //
+    '└', '┴', '┬', '├', '─', '┼', 'ã', 'Ã', '╚', '╔', '╩', '╦', '╠', '═', '╬', '¤', //
+    'ð', 'Ð', 'Ê', 'Ë', 'È', 'ı', 'Í', 'Î', 'Ï', '┘', '┌', '█', '▄', '¦', 'Ì', '▀', //
+    'Ó', 'ß', 'Ô', 'Ò', 'õ', 'Õ', 'µ', 'þ', 'Þ', 'Ú', 'Û', 'Ù', 'ý', 'Ý', '¯', '´', //
+    '\u{ad}', '±', '‗', '¾', '¶', '§', '÷', '¸', '°', '¨', '·', '¹', '³', '²', '■', '\u{a0}',
+]);
+
+/// All of these are below U+10000; this way they take half the room.
+const fn narrow(characters: [char; 128]) -> [u16; 128] {
+    let mut codes = [0; 128];
+    let mut at = 0;
+    while at < codes.len() {
+        codes[at] = characters[at] as u16;
+        at += 1;
+    }
+    codes
+}
