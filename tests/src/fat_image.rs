@@ -264,6 +264,19 @@ pub fn sample(kind: Kind, clusters: usize) -> Image {
     image
 }
 
+/// Numbers that look random, and are the same each time.
+pub struct Dice(pub u64);
+
+impl Dice {
+    /// A number below `below`.
+    pub fn roll(&mut self, below: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 11) as usize % below
+    }
+}
+
 /// The most that a volume of these may ask its device for, and the most polls.
 const REQUESTS: usize = 5_000;
 const POLLS: u64 = 100_000;

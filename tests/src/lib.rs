@@ -4,4 +4,5 @@ pub mod disk;
 pub mod fat;
 pub mod fat_image;
 pub mod net;
+pub mod tools;
 pub mod unix;

@@ -1,19 +1,7 @@
 //! A thousand corrupted images: each is read as far as it can be, or refused with a reason.
 
-use tests::fat_image::{check, sample};
+use tests::fat_image::{Dice, check, sample};
 use www::fat::Kind;
-
-/// Numbers that look random, and are the same each time.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, below: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 11) as usize % below
-    }
-}
 
 #[test]
 fn a_thousand_corrupted_images() {
