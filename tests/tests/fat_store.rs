@@ -470,6 +470,34 @@ fn a_mount_that_is_overtaken() {
     assert_eq!(disk.handles(), 1);
 }
 
+/// Two volumes that are mounted at once, as when a file is replaced twice: whichever is ready first,
+/// the one that came last stays.
+#[test]
+fn the_later_of_two_mounts_stays() {
+    for later_first in [false, true] {
+        let fat = served(images().clone());
+        let disks = ["earlier", "later"].map(|name| {
+            let disk = Disk::new(volume(1 << 20, &[(name, NOW, b"here")]));
+            disk.hold(true);
+            disk
+        });
+        let mut mounts = disks.clone().map(|disk| {
+            let mount = fat.store.mount(Part::Files, disk, Limits::default());
+            let mut mount = Box::pin(mount);
+            assert!(poll(mount.as_mut()).is_pending());
+            Some(mount)
+        });
+        for which in if later_first { [1, 0] } else { [0, 1] } {
+            disks[which].hold(false);
+            let mounted = run(mounts[which].take().expect("a mount"));
+            assert_eq!(mounted.is_ok(), which == 1 || !later_first, "{which}");
+        }
+        let service = service(fat.store.clone(), Hand::new());
+        assert_eq!(status(&service, "/later"), 200);
+        assert_eq!(status(&service, "/earlier"), 404);
+    }
+}
+
 /// However many ask for a file of which no manifest speaks, it is read once for its tag; who
 /// gives up leaves that to the others.
 #[test]

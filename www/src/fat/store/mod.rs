@@ -52,8 +52,10 @@ struct Inner<S: Sectors + 'static> {
 /// Where the volume of one part is put.
 struct Slot<S: Sectors + 'static> {
     state: RefCell<State<S>>,
-    /// Counts changes, so that a mount that took long knows whether it is still wanted.
-    changes: Cell<u64>,
+    /// Counts what was begun, and says which of these the state is from: a mount that took long
+    /// is not wanted any more if the state is from something later.
+    begun: Cell<u64>,
+    shown: Cell<u64>,
     errors: Rc<Errors>,
 }
 
@@ -97,7 +99,8 @@ impl<S: Sectors + 'static> FatStore<S> {
         let clock: Rc<dyn Clock> = Rc::new(clock);
         let slot = |part| Slot {
             state: RefCell::new(State::Unused),
-            changes: Cell::new(0),
+            begun: Cell::new(0),
+            shown: Cell::new(0),
             errors: Rc::new(Errors::new(part, clock.clone())),
         };
         Self(Rc::new(Inner {
@@ -110,7 +113,8 @@ impl<S: Sectors + 'static> FatStore<S> {
     /// Says that the site has this part, and why it is not there: now, or as yet. Answers that
     /// are under way keep its volume until they end or fail.
     pub fn away(&self, part: Part, why: impl fmt::Display) {
-        self.slot(part).set(State::Away(why.to_string()));
+        let slot = self.slot(part);
+        slot.set(State::Away(why.to_string()), slot.begin());
     }
 
     /// Mounts a volume and makes it this part of the site, in the place of the one that was there.
@@ -118,23 +122,23 @@ impl<S: Sectors + 'static> FatStore<S> {
     /// nothing.
     pub async fn mount(&self, part: Part, sectors: S, limits: Limits) -> Result<(), PartError> {
         let slot = self.slot(part);
-        let changes = slot.changes.get();
+        let turn = slot.begin();
         let mounted = match Volume::mount(sectors, &self.0.cache, limits).await {
             Ok(volume) => Content::load(part, volume, &limits, &slot.errors, &self.0.clock).await,
             Err(error) => Err(error),
         };
-        if slot.changes.get() != changes {
+        if slot.shown.get() > turn {
             return Err(PartError::Superseded);
         }
         match mounted {
             Ok(content) => {
                 content.log(PROBLEMS_LOGGED);
-                slot.set(State::Ready(Rc::new(content)));
+                slot.set(State::Ready(Rc::new(content)), turn);
                 Ok(())
             }
             Err(error) => {
                 log::error!(target: "fat", "{}: {error}", part.name());
-                self.away(part, error);
+                slot.set(State::Away(error.to_string()), turn);
                 Err(PartError::Mount(error))
             }
         }
@@ -248,8 +252,14 @@ enum Source {
 }
 
 impl<S: Sectors + 'static> Slot<S> {
-    fn set(&self, state: State<S>) {
-        self.changes.set(self.changes.get() + 1);
+    /// The number of what begins now.
+    fn begin(&self) -> u64 {
+        self.begun.set(self.begun.get() + 1);
+        self.begun.get()
+    }
+
+    fn set(&self, state: State<S>, turn: u64) {
+        self.shown.set(turn);
         // Dropped after the borrow: it may be a whole volume.
         let before = self.state.replace(state);
         drop(before);
