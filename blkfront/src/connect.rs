@@ -178,6 +178,7 @@ async fn join(link: &Link, shared: &Shared) -> Result<Features, ConnectError> {
         features = Features::read(&offer);
     }
     let Properties {
+        sectors,
         sector_size,
         read_only,
         ..
@@ -187,9 +188,12 @@ async fn join(link: &Link, shared: &Shared) -> Result<Features, ConnectError> {
         engine.offer_segments(features.segments);
     }
     // QEMU took all units to be the device's sectors once. It refused a segment beyond the end of
-    // its page: so, if the eight units of a page can be read, they are of 512 bytes.
+    // its page: so, if the eight units of a page can be read, they are of 512 bytes. If there are
+    // fewer, as many as there are: in larger units they would end beyond the device.
     if sector_size as usize != SECTOR {
-        let mut page = alloc::vec![0; PAGE_SIZE];
+        let units = (PAGE_SIZE / SECTOR).min(sectors as usize);
+        let units = units - units % (sector_size as usize / SECTOR);
+        let mut page = alloc::vec![0; units * SECTOR];
         let reading = ReadAt::new(shared, 0, &mut page);
         if race(reading, shared.pump()).await != Either::Left(Ok(())) {
             return Err(ConnectError::Unit(sector_size));

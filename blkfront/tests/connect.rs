@@ -399,3 +399,25 @@ fn a_store_that_fails_is_an_error() {
     ));
     rig.clean();
 }
+
+/// A device of large sectors that has less than a page has nothing wrong with it.
+#[test]
+fn a_device_may_be_smaller_than_a_page() {
+    for (bytes, sector) in [
+        (0, 4096),
+        (2048, 2048),
+        (1024, 1024),
+        (3072, 1024),
+        (0, 512),
+    ] {
+        let manner = Manner {
+            sector_size: sector,
+            ..Manner::linux()
+        };
+        let mut pair = Pair::new(&Media::new(pattern(bytes)), manner, config());
+        assert_eq!(pair.front.sectors(), (bytes / sector) as u64);
+        let read = pair.read_at(0, bytes);
+        assert_eq!(pair.finish(&read), Ok(pattern(bytes)));
+        pair.close();
+    }
+}

@@ -192,7 +192,7 @@ fn byte_for_byte_as_from_the_pack() {
         "{seen:?}"
     );
     let said = fat.service.report().to_string();
-    assert!(said.contains("; files Fat"), "{said}");
+    assert!(said.contains("; files FAT"), "{said}");
     assert!(said.contains(" hits, "), "{said}");
 }
 
@@ -230,7 +230,7 @@ fn from_images_of_our_own_tool() {
             }
         }
         let report = fat.service.report().to_string();
-        assert!(report.contains(&format!("{kind:?} with ")), "{report}");
+        assert!(report.contains(&format!("{kind} with ")), "{report}");
         assert_eq!(
             ask(&fat.service, &get("/nowhere")),
             ask(&crunch, &get("/nowhere"))
