@@ -11,12 +11,12 @@ use core::pin::Pin;
 use minios::exec::{Either, race};
 use minios::xenbus::{Frontend, Step, XenbusError, XenbusState};
 use minios::xenstore::Store;
-use minios::{Domain, PAGE_SIZE};
+use minios::{Domain, PAGE_SIZE, SetupError};
 
 use crate::device::{Blkfront, Shared};
 use crate::features::{BadProperty, Features, Properties, RING_KEYS, ring_order};
 use crate::link::Link;
-use crate::setup::{self, Config, SetupError};
+use crate::setup::{self, Config};
 use crate::transfer::ReadAt;
 use crate::vdev::Vdev;
 use crate::wire::SECTOR;

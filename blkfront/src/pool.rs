@@ -6,9 +6,7 @@
 
 use alloc::vec::Vec;
 
-use minios::{DomId, Domain, PAGE_SIZE, Share, Shared};
-
-use crate::setup::SetupError;
+use minios::{DomId, Domain, PAGE_SIZE, SetupError, Share, Shared};
 
 /// Pages in one share: an allocation that finds room in fragmented memory, and what is lost if a
 /// backend keeps one of them.

@@ -10,11 +10,11 @@ use core::future::Future;
 use minios::exec::{Either, race};
 use minios::xenbus::{Ending, Frontend, Mac, Step, XenbusError, XenbusState};
 use minios::xenstore::{Store, Watch};
-use minios::{Domain, Instant};
+use minios::{Domain, Instant, SetupError};
 
 use crate::device::{Netfront, Phase, Shared};
 use crate::features::{Features, NoRxCopy, answer};
-use crate::setup::{Config, SetupError};
+use crate::setup::Config;
 
 /// Why an interface could not be connected. Nothing is left shared with the backend, unless it
 /// still maps it.

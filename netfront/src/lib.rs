@@ -44,6 +44,7 @@ pub mod wire;
 
 pub use connect::{ConnectError, Link};
 pub use device::{Events, Netfront, Phase, RxToken, TxToken};
+pub use minios::SetupError;
 pub use minios::xenbus::Mac;
-pub use setup::{Config, SetupError};
+pub use setup::Config;
 pub use stats::Stats;

@@ -2,13 +2,11 @@
 
 use alloc::rc::Rc;
 use alloc::vec::Vec;
-use core::fmt;
 use core::time::Duration;
 
-use minios::ring::Broken;
 use minios::ring::request::Front;
 use minios::xenbus::Mac;
-use minios::{DomId, Domain, EventError, OutOfMemory, Share, ShareError};
+use minios::{DomId, Domain, SetupError, Share};
 
 use crate::checksum::ETHERNET;
 use crate::device::{Netfront, Shared, segmented};
@@ -42,57 +40,6 @@ impl Default for Config {
             patience: Duration::from_secs(10),
             ring_index: 0,
         }
-    }
-}
-
-/// Why a device could not be made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SetupError {
-    /// There is not enough memory.
-    OutOfMemory,
-    /// There are not enough grants.
-    NoGrants,
-    /// There is no port.
-    Port(EventError),
-}
-
-impl fmt::Display for SetupError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            SetupError::OutOfMemory => f.write_str("out of memory"),
-            SetupError::NoGrants => f.write_str("the grant table is full"),
-            SetupError::Port(error) => error.fmt(f),
-        }
-    }
-}
-
-impl core::error::Error for SetupError {}
-
-impl From<OutOfMemory> for SetupError {
-    fn from(_: OutOfMemory) -> Self {
-        SetupError::OutOfMemory
-    }
-}
-
-impl From<ShareError> for SetupError {
-    fn from(error: ShareError) -> Self {
-        match error {
-            ShareError::NoGrants => SetupError::NoGrants,
-            ShareError::OutOfMemory => SetupError::OutOfMemory,
-        }
-    }
-}
-
-impl From<EventError> for SetupError {
-    fn from(error: EventError) -> Self {
-        SetupError::Port(error)
-    }
-}
-
-impl From<Broken> for SetupError {
-    fn from(_: Broken) -> Self {
-        // A page of our own that is too small for a ring: there is none.
-        SetupError::OutOfMemory
     }
 }
 
