@@ -25,6 +25,10 @@ fetch_pages corpus crunch-corpus
 start_fat
 as_crunch 'www-fat.xl' site crunch-site
 says 'the log says what was agreed with blkback' 'vbd/51712 xvda: .* 256 segments, persistent'
+domid=$(xl domid "$NAME")
+rebooted() { [ "$(xl domid "$NAME")" != "$domid" ] && serves && curl -fsS -m 10 -o /dev/null "$URL/"; }
+xl reboot "$NAME" >/dev/null
+check 'xl reboot: another domain serves from the disks' wait_for 120 rebooted
 well 'www-fat.xl'
 
 losetup -r /dev/loop40 corpus-files.img
