@@ -140,8 +140,7 @@ fn main() -> ExitCode {
         Command::Fat(command) => return fat("mir: fat", command),
         Command::Pack { site, output } => site.pack().and_then(|pack| {
             write(&output, &[&pack], false)?;
-            println!("{}: {} bytes", output.display(), pack.len());
-            Ok(())
+            report(format_args!("{}: {} bytes", output.display(), pack.len()))
         }),
         Command::Build {
             target,
@@ -215,11 +214,10 @@ fn fat_image(
     editor
         .save(&path, &mut |_| ())
         .map_err(|why| refused(&why))?;
-    println!(
+    report(format_args!(
         "{}: {kind}, {size} bytes, {files} files, {free} bytes free",
         path.display()
-    );
-    Ok(())
+    ))
 }
 
 /// It did not work, and the user has been told why.
@@ -258,11 +256,8 @@ impl Site {
         if let Some(more) = rendered.warnings.len().checked_sub(SHOWN + 1) {
             eprintln!("warning: {} more broken links", more + 1);
         }
-        println!(
-            "{}: {} pages and files",
-            self.site.display(),
-            rendered.items.len()
-        );
+        let (site, count) = (self.site.display(), rendered.items.len());
+        report(format_args!("{site}: {count} pages and files"))?;
         Ok(rendered)
     }
 
@@ -306,11 +301,10 @@ fn build(target: Target, base: &Path, site: &Site, output: &Path) -> Result<(), 
             (image.bytes.len(), image.without_site as usize)
         }
     };
-    println!(
+    report(format_args!(
         "{}: {total} bytes, {without_site} without its site",
         output.display()
-    );
-    Ok(())
+    ))
 }
 
 fn list(file: &Path) -> Result<(), Failed> {
@@ -395,11 +389,22 @@ fn with_pack(
     let pack = pack.map_err(|error| refused(&error))?;
     let mut out = io::BufWriter::new(io::stdout().lock());
     match act(pack, &mut out).and_then(|found| out.flush().map(|()| found)) {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(why)) => Err(refused(&why)),
-        // Whoever read the output has seen enough.
+        Ok(found) => found.map_err(|why| refused(&why)),
+        Err(error) => printed(Err(error)),
+    }
+}
+
+/// A line on the standard output. `println!` would panic if that is closed.
+fn report(line: std::fmt::Arguments<'_>) -> Result<(), Failed> {
+    printed(writeln!(io::stdout(), "{line}"))
+}
+
+/// What became of writing to the standard output.
+fn printed(done: io::Result<()>) -> Result<(), Failed> {
+    match done {
+        // Whoever reads it has seen enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        Err(error) => Err(Failed::say(format!("standard output: {error}"))),
+        done => done.map_err(|error| Failed::say(format!("standard output: {error}"))),
     }
 }
 

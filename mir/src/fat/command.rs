@@ -230,17 +230,28 @@ pub struct Terminal<'a> {
 /// It did not work, and the user has been told why.
 struct Failed;
 
-impl From<io::Error> for Failed {
-    fn from(_: io::Error) -> Self {
-        Self
-    }
-}
-
 impl Terminal<'_> {
     fn say(&mut self, image: &Path, why: impl Display) -> Failed {
         // There is nobody to be told that this cannot be written.
         let _ = writeln!(self.err, "{}: {}: {why}", self.name, image.display());
         Failed
+    }
+
+    /// What became of writing to the standard output. Whoever reads it may have seen enough: that
+    /// is no failure.
+    fn written(&mut self, done: io::Result<()>) -> Result<(), Failed> {
+        match done {
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                let _ = writeln!(self.err, "{}: standard output: {error}", self.name);
+                Err(Failed)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn flush(&mut self) -> Result<(), Failed> {
+        let done = self.out.flush();
+        self.written(done)
     }
 }
 
@@ -302,11 +313,7 @@ pub fn run(command: &Command, terminal: &mut Terminal<'_>) -> u8 {
         Command::Info { image } => info(terminal, image),
         Command::Check { image } => return check(terminal, image),
     };
-    let flushed = done.and_then(|()| match terminal.out.flush() {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failed),
-        _ => Ok(()),
-    });
-    match flushed {
+    match done.and_then(|()| terminal.flush()) {
         Ok(()) => status::DONE,
         Err(Failed) => status::FAILED,
     }
@@ -410,7 +417,8 @@ fn list(terminal: &mut Terminal<'_>, image: &Path, path: &str) -> Result<(), Fai
     let volume = open(terminal, image)?;
     let tree = walk(terminal, image, &volume)?;
     let at = find(terminal, image, &tree, path)?;
-    written(show::list(&tree, at, terminal.out))?;
+    let done = show::list(&tree, at, terminal.out);
+    terminal.written(done)?;
     told(terminal, image, &tree)
 }
 
@@ -427,14 +435,6 @@ fn told(terminal: &mut Terminal<'_>, image: &Path, tree: &Tree) -> Result<(), Fa
     if lost.is_empty() { Ok(()) } else { Err(Failed) }
 }
 
-/// Whoever reads the output may have seen enough.
-fn written(done: io::Result<()>) -> Result<(), Failed> {
-    match done {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failed),
-        _ => Ok(()),
-    }
-}
-
 fn cat(terminal: &mut Terminal<'_>, image: &Path, path: &str) -> Result<(), Failed> {
     let volume = open(terminal, image)?;
     let tree = walk(terminal, image, &volume)?;
@@ -449,17 +449,15 @@ fn cat(terminal: &mut Terminal<'_>, image: &Path, path: &str) -> Result<(), Fail
     if let Some(problem) = broken {
         return Err(terminal.say(image, problem));
     }
-    let mut failed = None;
+    let mut unwritten = false;
     let read = volume.read(node, |bytes| {
-        terminal
-            .out
-            .write_all(bytes)
-            .inspect_err(|error| failed = Some(error.kind()))
+        let done = terminal.out.write_all(bytes);
+        unwritten = done.is_err();
+        done
     });
-    match (read, failed) {
-        (Err(_), Some(io::ErrorKind::BrokenPipe)) => Ok(()),
-        (Err(error), _) => Err(terminal.say(image, error)),
-        (Ok(()), _) => Ok(()),
+    match read {
+        Err(error) if !unwritten => Err(terminal.say(image, error)),
+        done => terminal.written(done),
     }
 }
 
@@ -490,7 +488,8 @@ fn take_out(
 fn info(terminal: &mut Terminal<'_>, image: &Path) -> Result<(), Failed> {
     let volume = open(terminal, image)?;
     let tree = walk(terminal, image, &volume)?;
-    written(show::info(&volume, &tree, terminal.out))
+    let done = show::info(&volume, &tree, terminal.out);
+    terminal.written(done)
 }
 
 fn check(terminal: &mut Terminal<'_>, image: &Path) -> u8 {
@@ -501,7 +500,7 @@ fn check(terminal: &mut Terminal<'_>, image: &Path) -> u8 {
         return status::UNUSABLE;
     };
     let said = show::check(image, &volume, &tree, terminal.out).and_then(|()| terminal.out.flush());
-    match written(said) {
+    match terminal.written(said) {
         Err(Failed) => status::UNUSABLE,
         Ok(()) if tree.problems.is_empty() => status::DONE,
         Ok(()) => status::FAILED,

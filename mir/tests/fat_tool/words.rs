@@ -1,7 +1,7 @@
 //! What the commands say, and their exit statuses.
 
 use std::fs;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use crate::common::{Place, fat, ok};
 
@@ -210,5 +210,37 @@ fn arguments_that_make_no_sense_end_with_status_2() {
             !output.stderr.is_empty() && output.stdout.is_empty(),
             "{words:?}"
         );
+    }
+}
+
+#[test]
+fn an_output_that_is_full_or_closed() {
+    let place = Place::new();
+    let (image, out) = (place.at("x.img"), place.at("out"));
+    place.put("site/index.md", b"# A site");
+    let site = place.at("site");
+    ok(&["create", &image, "200K"]);
+    ok(&["add", &image, "-C", &site, "index.md"]);
+    let full = || fs::File::create("/dev/full").unwrap();
+    let closed = || std::io::pipe().unwrap().1;
+    for (words, failed) in [
+        (&["list", &image][..], 1),
+        (&["cat", &image, "index.md"], 1),
+        (&["info", &image], 1),
+        (&["check", &image], 2),
+        (&["site", "--no-cache", "--site", &site, "-o", &out], 1),
+    ] {
+        let run = |stdout: Stdio| {
+            let mut mir = Command::new(env!("CARGO_BIN_EXE_mir"));
+            let output = mir.arg("fat").args(words).stdout(stdout).output().unwrap();
+            let err = String::from_utf8(output.stderr).unwrap();
+            (output.status.code(), err)
+        };
+        let (status, err) = run(full().into());
+        assert_eq!(status, Some(failed), "{words:?}: {err}");
+        assert!(err.contains(": standard output: "), "{words:?}: {err}");
+        // Whoever has seen enough of it does not want to be told so.
+        let (status, err) = run(closed().into());
+        assert_eq!((status, err.as_str()), (Some(0), ""), "{words:?}");
     }
 }
