@@ -49,8 +49,10 @@ impl Plan {
         if free < SMALL {
             interface.pages = 64;
         }
+        let wanted = cache.unwrap_or((free / 4).clamp(MIN_CACHE, CACHE_MAX));
         Self {
-            cache: cache.unwrap_or((free / 4).clamp(MIN_CACHE, CACHE_MAX)),
+            // Whatever is asked for: without memory for connections there would be nobody to read it.
+            cache: wanted.min((free / 2).max(MIN_CACHE)),
             limits: Limits {
                 memory: free / 16,
                 ..Limits::default()
