@@ -66,7 +66,11 @@ async fn run(boot: &Boot, spawner: &Spawner) -> Result<String, String> {
 
     let cache = Cache::new(CACHE);
     let (begun, cpu) = (domain.now(), xen::cpu_time());
-    let volume = Volume::mount(Disk(device.clone()), &cache, Limits::default());
+    let disk = Disk {
+        domain: domain.clone(),
+        device: device.clone(),
+    };
+    let volume = Volume::mount(disk, &cache, Limits::default());
     let volume = Rc::new(volume.await.map_err(text)?);
     let mounted = domain.now().since(begun).as_micros();
     let spent = (xen::cpu_time() - cpu).as_micros();

@@ -71,7 +71,13 @@ expect 'a disk with errors: 500 for what is not' 500 "$(sort -u codes-broken)"
 lines=$(console | grep -c 'error fat: files: ')
 check "20 such answers in $took s: $lines lines in the log" test "$lines" -ge 1 -a "$lines" -le $((took + 2))
 well 'errors'
-echo "$whole" | dmsetup reload broken && dmsetup suspend broken && dmsetup resume broken
+# A disk that says nothing at all: who asks is told after half a minute, and is not left to wait for ever.
+echo "$whole" | dmsetup reload broken && dmsetup suspend broken
+curl -s -m 90 -o /dev/null -w '%{http_code}' "$URL/2.bin" >code-silent &
+expect 'a silent disk: the rest is served' '200 200' "$(status /1.bin) $(status "$PAGE")"
+wait $!
+expect 'a silent disk: 500 for what is not at hand' 500 "$(cat code-silent)"
+dmsetup resume broken
 check 'mended: served at once' wait_for 5 is /2.bin 200
 stop
 dmsetup remove broken

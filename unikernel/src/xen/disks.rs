@@ -253,7 +253,10 @@ impl Inner {
         let leaked = self.domain.leaked();
         let use_it = async {
             let begun = self.domain.now();
-            let disk = Disk(device.clone());
+            let disk = Disk {
+                domain: self.domain.clone(),
+                device: device.clone(),
+            };
             if let Ok(()) = self.fat.mount(part, disk, self.plan.limits).await {
                 log::info!(
                     "{}: on {vdev}, after {} us; {} KiB free",
