@@ -275,6 +275,9 @@ impl Inner {
         };
         let work = race(link.run(), use_it);
         race(self.stopped(), work).await;
+        if !self.stopping.get() {
+            log::warn!("{}: {vdev} is gone", part.name());
+        }
         self.fat.away(part, "its disk was taken away");
         if let Err(error) = link.shutdown().await {
             log::warn!("{}: {vdev}: {error}", part.name());
