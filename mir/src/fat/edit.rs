@@ -191,27 +191,17 @@ impl Editor {
         let free = table.free().into();
         Ok(Self {
             base: Some(volume),
-            boot,
-            table,
             folders: vec![root],
-            jobs: Vec::new(),
-            hint: 2,
-            free,
-            was_free: free,
-            wanted: 0,
-            times,
-            serial: Serial::Keep,
-            unit: 1,
+            ..Self::empty(boot, table, free, times)
         })
     }
 
-    /// An editor for a new volume; `now` in seconds since 1970.
-    pub fn create(boot: Boot, times: Times, now: i64) -> Self {
-        let free = boot.clusters.into();
-        let wide = boot.kind == Kind::Fat32;
-        let mut new = Self {
+    /// One that plans nothing as yet, without a root.
+    fn empty(boot: Boot, table: Table, free: u64, times: Times) -> Self {
+        Self {
             base: None,
-            table: Table::new(&boot),
+            boot,
+            table,
             folders: Vec::new(),
             jobs: Vec::new(),
             hint: 2,
@@ -221,8 +211,15 @@ impl Editor {
             times,
             serial: Serial::Keep,
             unit: 1,
-            boot,
-        };
+        }
+    }
+
+    /// An editor for a new volume; `now` in seconds since 1970.
+    pub fn create(boot: Boot, times: Times, now: i64) -> Self {
+        let free = boot.clusters.into();
+        let wide = boot.kind == Kind::Fat32;
+        let table = Table::new(&boot);
+        let mut new = Self::empty(boot, table, free, times);
         let len = match wide {
             true => new.boot.cluster_size(),
             false => new.boot.root_slots * super::boot::SLOT,

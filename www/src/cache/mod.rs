@@ -12,6 +12,7 @@ mod device;
 mod job;
 mod pool;
 
+use alloc::boxed::Box;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
@@ -184,6 +185,15 @@ impl From<Rc<Page>> for Chunk {
             end,
         }
     }
+}
+
+/// A `Box` of one, if the heap has room: [`Box::new`] aborts if not.
+pub(crate) fn boxed<T>(value: T) -> Option<Box<[T; 1]>> {
+    let mut one = Vec::new();
+    one.try_reserve_exact(1).ok()?;
+    one.push(value);
+    // It has the capacity that was asked for, so this moves nothing.
+    one.into_boxed_slice().try_into().ok()
 }
 
 /// Whether the heap has `bytes` in one piece now. `Rc` and `Box` cannot be asked: they abort.

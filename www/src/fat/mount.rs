@@ -4,8 +4,6 @@
 
 use alloc::rc::Rc;
 use core::fmt;
-use core::future::poll_fn;
-use core::task::Poll;
 
 use super::boot::{self, Geometry, Kind};
 use super::index::{Index, ROOT};
@@ -13,6 +11,7 @@ use super::walk::{Walk, Want};
 use super::{Entries, Entry, Fault, Limits, MountError, Problem};
 use crate::cache::{BLOCK, Cache, Device};
 use crate::sectors::{Sectors, SectorsError};
+use crate::turn;
 
 /// A volume that is ready to be read.
 pub struct Volume<S> {
@@ -50,7 +49,7 @@ impl<S: Sectors + 'static> Volume<S> {
         loop {
             match walk.run()? {
                 Want::Nothing => break,
-                Want::Turn => turn().await,
+                Want::Turn => turn::pass().await,
                 Want::Block { at, end } => {
                     let number = at / BLOCK as u64;
                     let run = end.div_ceil(BLOCK as u64).saturating_sub(number);
@@ -151,17 +150,4 @@ async fn ocaml<S: Sectors + 'static>(
         }
     }
     Ok(())
-}
-
-/// Lets others have their turn: what is in the cache is never waited for.
-async fn turn() {
-    let mut waited = false;
-    poll_fn(|cx| {
-        if core::mem::replace(&mut waited, true) {
-            return Poll::Ready(());
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }

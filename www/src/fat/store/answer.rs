@@ -9,13 +9,13 @@ use core::task::{Context, Poll, ready};
 
 use super::content::Content;
 use super::plain::Made;
-use crate::cache::{Chunk, heap_has};
+use crate::cache::{Chunk, boxed, heap_has};
 use crate::fat::{File, ReadError, Reader};
 use crate::pack::{Manifest, Pack};
 use crate::sectors::Sectors;
 use crate::store::{Answer, StoreError};
 
-/// Memory that has to be free for a reader, or for a wait for the device.
+/// Memory that has to be free for a wait for the device.
 const FOR_READ: usize = 1024;
 
 /// What is sent for a path. It keeps the volume that it is on.
@@ -40,13 +40,13 @@ enum What {
 enum Bytes<S: Sectors + 'static> {
     New,
     /// On the heap, so that a connection that waits for its next request needs no room for it.
-    Reading(Box<Reader<S>>),
+    Reading(Box<[Reader<S>; 1]>),
     /// For the device.
     Waiting(Waiting<S>),
     Done,
 }
 
-type Waiting<S> = Pin<Box<dyn Future<Output = (Box<Reader<S>>, Read)>>>;
+type Waiting<S> = Pin<Box<dyn Future<Output = (Box<[Reader<S>; 1]>, Read)>>>;
 type Read = Result<Option<Chunk>, ReadError>;
 
 impl<S: Sectors + 'static> FatAnswer<S> {
@@ -93,7 +93,7 @@ impl<S: Sectors + 'static> FatAnswer<S> {
                     Ok(None) => continue,
                     Err(error) => return Poll::Ready(Err(error)),
                 },
-                Bytes::Reading(reader) => match reader.at_hand(cx) {
+                Bytes::Reading(reader) => match reader[0].at_hand(cx) {
                     Some(read) => read,
                     None if !heap_has(FOR_READ) => {
                         return Poll::Ready(Err(StoreError::OutOfMemory));
@@ -101,7 +101,7 @@ impl<S: Sectors + 'static> FatAnswer<S> {
                     None => {
                         if let Bytes::Reading(mut reader) = replace(&mut self.body, Bytes::Done) {
                             self.body = Bytes::Waiting(Box::pin(async move {
-                                let read = reader.chunk().await;
+                                let read = reader[0].chunk().await;
                                 (reader, read)
                             }));
                         }
@@ -130,10 +130,8 @@ impl<S: Sectors + 'static> FatAnswer<S> {
     /// Opens the file; a body that the manifest has itself is there at once.
     fn begin(&mut self) -> Result<Option<FatChunk<S>>, StoreError> {
         if let Some(file) = self.file {
-            if !heap_has(FOR_READ) {
-                return Err(StoreError::OutOfMemory);
-            }
-            self.body = Bytes::Reading(Box::new(self.content.volume.open(file)));
+            let reader = boxed(self.content.volume.open(file)).ok_or(StoreError::OutOfMemory)?;
+            self.body = Bytes::Reading(reader);
             return Ok(None);
         }
         self.body = Bytes::Done;
@@ -191,7 +189,7 @@ impl<S: Sectors + 'static> Answer for FatAnswer<S> {
 
     fn more(&self) -> usize {
         match &self.body {
-            Bytes::Reading(reader) => usize::try_from(reader.left()).unwrap_or(usize::MAX),
+            Bytes::Reading(reader) => usize::try_from(reader[0].left()).unwrap_or(usize::MAX),
             Bytes::New | Bytes::Waiting(_) | Bytes::Done => 0,
         }
     }
