@@ -7,6 +7,7 @@
 //!
 //! A *manifest* is a pack whose bodies are files of a volume ([`names`] says how they are called).
 
+mod entry;
 mod head;
 mod load;
 mod manifest;
@@ -15,8 +16,9 @@ mod record;
 mod trailer;
 mod write;
 
+pub use entry::{Body, Entry, Keys, Variant};
 pub(crate) use head::Head;
-pub use load::{Body, Entry, Keys, Pack, PackError, Variant};
+pub use load::{Pack, PackError};
 pub use manifest::Manifest;
 pub use trailer::{Trailer, TrailerError};
 pub(crate) use write::is_worth;
