@@ -4,12 +4,14 @@
 //! - [`pack`] compresses what came out and writes it as a pack, the archive that `www` serves from.
 //! - [`link`] joins a pack and a binary that was built without a site.
 //! - [`fat`] makes FAT images, fills them and looks into them.
+//! - [`cli`] is the commands of the tool.
 //! - [`output`] puts files where they belong, whole or not at all.
 //!
 //! Rendering needs libraries that need std, so it happens here and never in the guest. The same
 //! folder gives the same bytes: nothing depends on the clock, on the order of a directory or on how
 //! many processors there are.
 
+pub mod cli;
 pub mod fat;
 pub mod link;
 pub mod output;

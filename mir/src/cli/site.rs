@@ -1,0 +1,76 @@
+//! The site's folder, an argument of several commands.
+
+use std::path::{Path, PathBuf};
+
+use super::{Failed, report};
+use crate::fat::command::source_date_epoch;
+use crate::pack::{self, Cache};
+use crate::site::{self, Options, Rendered};
+
+#[derive(clap::Args)]
+pub(super) struct Site {
+    /// The site's folder
+    #[arg(long, value_name = "DIR")]
+    site: PathBuf,
+    /// Keep compressed pages in this folder [default: mir-www in the user's cache folder]
+    #[arg(long, value_name = "DIR", conflicts_with = "no_cache")]
+    cache: Option<PathBuf>,
+    /// Compress everything anew
+    #[arg(long)]
+    no_cache: bool,
+}
+
+/// How many broken links are shown; the rest are counted.
+const SHOWN: usize = 20;
+
+impl Site {
+    pub(super) fn render(&self) -> Result<Rendered, Failed> {
+        self.render_at(None)
+    }
+
+    /// Renders it; all of it changed at SOURCE_DATE_EPOCH, without that at `modified`, without
+    /// that when it did.
+    pub(super) fn render_at(&self, modified: Option<u64>) -> Result<Rendered, Failed> {
+        let modified = source_date_epoch().map_err(Failed::say)?.or(modified);
+        let rendered = site::render(&self.site, Options { modified });
+        let rendered = rendered.map_err(|problems| {
+            problems.iter().for_each(|problem| eprintln!("{problem}"));
+            let (count, s) = (problems.len(), if problems.len() == 1 { "" } else { "s" });
+            Failed::say(format!(
+                "{}: {count} error{s}, nothing written",
+                self.site.display()
+            ))
+        })?;
+        for problem in rendered.warnings.iter().take(SHOWN) {
+            eprintln!("warning: {problem}");
+        }
+        if let Some(more) = rendered.warnings.len().checked_sub(SHOWN + 1) {
+            eprintln!("warning: {} more broken links", more + 1);
+        }
+        let (site, count) = (self.site.display(), rendered.items.len());
+        report(format_args!("{site}: {count} pages and files"))?;
+        Ok(rendered)
+    }
+
+    pub(super) fn pack(&self) -> Result<Vec<u8>, Failed> {
+        let rendered = self.render()?;
+        pack::pack(rendered, &self.cache()).map_err(Failed::say)
+    }
+
+    pub(super) fn cache(&self) -> Cache {
+        if self.no_cache {
+            return Cache::none();
+        }
+        let folder = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+        let users = || {
+            folder("XDG_CACHE_HOME")
+                .map(PathBuf::from)
+                .or_else(|| Some(Path::new(&folder("HOME")?).join(".cache")))
+                .map(|folder| folder.join("mir-www"))
+        };
+        match self.cache.clone().or_else(users) {
+            Some(folder) => Cache::new(&folder),
+            None => Cache::none(),
+        }
+    }
+}
