@@ -64,7 +64,7 @@ fn main() -> ExitCode {
     since_start();
     let words: Vec<_> = std::env::args_os().skip(1).collect();
     let words: Vec<_> = words.iter().map(|word| word.to_string_lossy()).collect();
-    let config = match Command::parse(Platform::Unix, words.iter().map(|word| &**word)) {
+    let config = match Command::parse(Platform::Unix, [], words.iter().map(|word| &**word)) {
         Ok(Command::Serve(config)) => config,
         Ok(Command::Help) => {
             let help = config::help(Platform::Unix);
@@ -102,6 +102,7 @@ fn run(config: &Config) -> Result<(), Box<dyn Error>> {
     let pack = match config.kv_ro {
         KvRo::Crunch => Some(site::load(config.pack.as_deref())?),
         KvRo::Fat => None,
+        KvRo::Direct => return Err("--kv_ro=direct is not there yet".into()),
     };
     let listeners = listen::listen(config)?;
     let urls: Vec<_> = listeners.iter().map(listen::url).collect();

@@ -74,7 +74,7 @@ fn main(boot: Boot) -> ! {
 async fn start(boot: Boot, spawner: Spawner) -> ShutdownReason {
     let line = String::from_utf8_lossy(boot.command_line);
     let command = match config::split(&line) {
-        Ok(words) => Command::parse(Platform::Xen, words.iter().map(String::as_str)),
+        Ok(words) => Command::parse(Platform::Xen, [], words.iter().map(String::as_str)),
         Err(error) => return refuse(&error),
     };
     let config = match command {
@@ -96,7 +96,7 @@ async fn start(boot: Boot, spawner: Spawner) -> ShutdownReason {
     }
     let domain = &boot.domain;
     let disks = match config.kv_ro {
-        KvRo::Crunch => None,
+        KvRo::Crunch | KvRo::Direct => None,
         KvRo::Fat => {
             let free = domain.memory().frames_free * PAGE_SIZE;
             match Disks::new(domain, &config, free, WallClock(domain.clone())) {
@@ -290,11 +290,10 @@ async fn network(
     let mac = device.mac().0;
 
     let mut stack = www::net::Config::new(mac, config.http_port, domain.seed());
-    stack.ipv4 = config
-        .ipv4
-        .map(|net| Ipv4Cidr::new(net.address, net.prefix));
-    stack.ipv6 = config
-        .ipv6
+    let ipv4 = config.ipv4.unwrap_or(config::DEFAULT_IPV4);
+    stack.ipv4 = Some(Ipv4Cidr::new(ipv4.address, ipv4.prefix));
+    let ipv6 = config.ipv6.asked();
+    stack.ipv6 = ipv6
         .iter()
         .map(|net| Ipv6Cidr::new(net.address, net.prefix))
         .collect();
@@ -314,15 +313,12 @@ async fn network(
         stack.max_connections,
         stack.memory / 1024
     );
-    if let Some(net) = &config.ipv4 {
-        log::info!(
-            "net: http://{}:{}/, from {}",
-            net.address,
-            config.http_port,
-            net
-        );
-    }
-    if let Some(net) = &config.ipv6 {
+    log::info!(
+        "net: http://{}:{}/, from {ipv4}",
+        ipv4.address,
+        config.http_port
+    );
+    if let Some(net) = &ipv6 {
         log::info!(
             "net: http://[{}]:{}/, from {}",
             net.address,

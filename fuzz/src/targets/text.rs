@@ -89,7 +89,7 @@ pub(super) mod arguments {
             .collect();
         assert_eq!(split(&quoted.join(" ")).as_ref(), Ok(&words));
         for platform in [Platform::Xen, Platform::Unix] {
-            if let Err(error) = Command::parse(platform, words.iter().map(String::as_str)) {
+            if let Err(error) = Command::parse(platform, [], words.iter().map(String::as_str)) {
                 assert!(!error.to_string().is_empty());
             }
         }
@@ -102,6 +102,8 @@ pub(super) mod arguments {
             "--http-port=\"8\\080\" '--logs=off' --max-connections 100 --help",
             "-h -linfo --pack=x",
             "--kv_ro=fat --files=xvda --pages '/dev/xvdb' --cache=4M",
+            "--net=direct --tap=tap0 --mac=02:00:00:00:00:01 --dhcp --ipv6=auto --access-log=no",
+            "--kv_ro=direct --site=www/site --reload=no --pcap=x",
         ])
     }
 }

@@ -46,7 +46,7 @@ impl std::error::Error for ListenError {}
 /// Listens where `config` says: on the addresses it names, or on all of both families.
 pub(crate) fn listen(config: &Config) -> Result<Vec<TcpListener>, ListenError> {
     let ipv4 = config.ipv4.map(|net| IpAddr::V4(net.address));
-    let ipv6 = config.ipv6.map(|net| IpAddr::V6(net.address));
+    let ipv6 = config.ipv6.asked().map(|net| IpAddr::V6(net.address));
     let mut port = config.http_port;
     let mut listeners = Vec::new();
     for address in [ipv4, ipv6].into_iter().flatten() {

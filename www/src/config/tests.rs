@@ -7,7 +7,7 @@ use super::*;
 
 fn parse(platform: Platform, line: &str) -> Result<Command, ConfigError> {
     let words = split(line).unwrap();
-    Command::parse(platform, words.iter().map(String::as_str))
+    Command::parse(platform, [], words.iter().map(String::as_str))
 }
 
 fn serve(platform: Platform, line: &str) -> Config {
@@ -24,10 +24,15 @@ fn error(platform: Platform, line: &str) -> String {
 #[test]
 fn defaults() {
     let xen = serve(Platform::Xen, "");
-    assert_eq!(xen.ipv4.unwrap().to_string(), "10.0.0.2/24");
-    assert_eq!(xen.http_port, 80);
+    assert_eq!(xen, Config::new(Platform::Xen, NetKind::Direct));
+    assert_eq!((xen.ipv4, xen.ipv6, xen.http_port), (None, Ipv6::Auto, 80));
+    assert_eq!(DEFAULT_IPV4.to_string(), "10.0.0.2/24");
+    assert!(!xen.access_log && !xen.dhcp);
     let unix = serve(Platform::Unix, "");
-    assert_eq!((unix.ipv4, unix.ipv6, unix.http_port), (None, None, 8080));
+    assert_eq!(unix, Config::new(Platform::Unix, NetKind::Socket));
+    assert_eq!((unix.ipv4, unix.http_port), (None, 8080));
+    assert!(unix.access_log && unix.reload);
+    assert_eq!(serve(Platform::Unix, "--net=direct").http_port, 80);
 }
 
 #[test]
@@ -45,7 +50,7 @@ fn all_of_them() {
         })
     );
     assert_eq!(config.ipv4_gateway, Some([192, 168, 0, 1].into()));
-    assert_eq!(config.ipv6.unwrap().to_string(), "2001:db8::2/64");
+    assert_eq!(config.ipv6.asked().unwrap().to_string(), "2001:db8::2/64");
     assert_eq!(config.ipv6_gateway.unwrap().to_string(), "fe80::1");
     assert_eq!((config.http_port, config.max_connections), (81, Some(5)));
     assert_eq!(config.logs.as_deref(), Some("http:debug,*:warn"));
@@ -102,7 +107,21 @@ fn one_clear_line() {
             "root=/dev/xvda",
             "unknown argument 'root': --help lists them",
         ),
-        ("--dhcp", "unknown argument '--dhcp': --help lists them"),
+        (
+            "--dhcpd",
+            "unknown argument '--dhcpd': did you mean --dhcp?",
+        ),
+        ("--dhcp=yes", "--dhcp takes no value"),
+        (
+            "--dhcp --ipv4=10.0.0.9/24",
+            "--dhcp and --ipv4 exclude each other",
+        ),
+        (
+            "--ipv4-gateway=10.0.0.1 --dhcp",
+            "--dhcp and --ipv4-gateway exclude each other",
+        ),
+        ("--access-log=on", "--access-log takes yes or no, not 'on'"),
+        ("--net=direct", "--net has no effect on this platform"),
         ("a\\\nb", "unknown argument 'a\\nb': --help lists them"),
         ("--http-port", "--http-port needs a value"),
         ("--logs=", "--logs needs a value"),
@@ -133,7 +152,7 @@ fn one_clear_line() {
             "--ipv6 takes an address such as 2001:db8::2/64, not '::/0'",
         ),
         (
-            "--ipv4-gateway=10.0.1.1",
+            "--ipv4=10.0.0.2/24 --ipv4-gateway=10.0.1.1",
             "--ipv4-gateway takes an address in the network of --ipv4, not '10.0.1.1'",
         ),
         (
@@ -148,8 +167,142 @@ fn one_clear_line() {
     ] {
         assert_eq!(error(Platform::Xen, line), message);
     }
-    let unix = "--ipv4-gateway has no effect on this platform";
-    assert_eq!(error(Platform::Unix, "--ipv4-gateway=10.0.0.1"), unix);
+    for (line, message) in [
+        (
+            "--ipv4-gateway=10.0.0.1",
+            "--ipv4-gateway needs --net=direct",
+        ),
+        ("--dhcp", "--dhcp needs --net=direct"),
+        ("--ipv6=auto", "--ipv6 needs --net=direct"),
+        ("--tap=tap1 --net=socket", "--tap needs --net=direct"),
+        ("--net=tap", "--net takes socket or direct, not 'tap'"),
+        (
+            "--ipv4=10.0.0.2 --net=direct",
+            "--ipv4 takes an address such as 10.0.0.2/24, not '10.0.0.2'",
+        ),
+        (
+            "--net=direct --http-port=0",
+            "--http-port takes a port from 1 to 65535, not '0'",
+        ),
+        (
+            "--net=direct --tap=../tap0",
+            "--tap takes a name of at most 15 bytes, not '../tap0'",
+        ),
+        (
+            "--net=direct --mac=01:00:00:00:00:01",
+            "--mac takes an address such as 02:00:00:00:00:01, not '01:00:00:00:00:01'",
+        ),
+        ("--kv_ro=direct", "--kv_ro=direct needs --site"),
+        ("--site=www/site", "--site needs --kv_ro=direct"),
+        ("--reload=no", "--reload needs --kv_ro=direct"),
+        (
+            "--kv_ro=direct --site=a --reload=maybe",
+            "--reload takes yes or no, not 'maybe'",
+        ),
+        (
+            "--kv_ro=direct --site=a --pack=b",
+            "--pack needs --kv_ro=crunch",
+        ),
+    ] {
+        assert_eq!(error(Platform::Unix, line), message);
+    }
+}
+
+#[test]
+fn a_stack_of_ones_own() {
+    let config = serve(
+        Platform::Unix,
+        "--tap=tap7 --mac=02:aB:00:00:00:01 --pcap=a.pcap --net=direct --ipv6=link-local --dhcp \
+         --access-log=no",
+    );
+    assert_eq!(config.net, NetKind::Direct);
+    assert_eq!(config.tap.as_deref(), Some("tap7"));
+    assert_eq!(config.mac, Some([2, 0xab, 0, 0, 0, 1]));
+    assert_eq!(config.pcap.as_deref(), Some("a.pcap"));
+    assert_eq!(config.ipv6, Ipv6::LinkLocal);
+    assert!(config.dhcp && !config.access_log);
+    let config = serve(Platform::Unix, "--kv_ro=direct --site=www/site --reload=no");
+    assert_eq!(config.site.as_deref(), Some("www/site"));
+    assert_eq!((config.kv_ro, config.reload), (KvRo::Direct, false));
+    for mac in [
+        "",
+        "02:00:00:00:00",
+        "02:00:00:00:00:01:02",
+        "2:0:0:0:0:1",
+        "02:00:00:00:00:0+",
+    ] {
+        let line = alloc::format!("--net=direct --mac='{mac}'");
+        assert!(parse(Platform::Unix, &line).is_err(), "{mac}");
+    }
+}
+
+/// What is given comes after what is built in, and takes its place where both do not fit.
+#[test]
+fn what_is_given_beats_what_is_built_in() {
+    let both = |platform, built_in: &str, given: &str| {
+        let [built_in, given] = [built_in, given].map(|line| split(line).unwrap());
+        let [built_in, given] = [&built_in, &given].map(|words| words.iter().map(String::as_str));
+        Command::parse(platform, built_in, given)
+    };
+    for (platform, built_in, given, same_as) in [
+        (Platform::Xen, "--dhcp", "", "--dhcp"),
+        (
+            Platform::Xen,
+            "--dhcp -l debug",
+            "--ipv4=10.0.0.9/24",
+            "-l debug --ipv4=10.0.0.9/24",
+        ),
+        (
+            Platform::Xen,
+            "--ipv4=10.0.0.9/24 --ipv4-gateway=10.0.0.1",
+            "--dhcp",
+            "--dhcp",
+        ),
+        (
+            Platform::Xen,
+            "--ipv6=2001:db8::2/64 --ipv6-gateway=2001:db8::1",
+            "--ipv6=auto",
+            "",
+        ),
+        (
+            Platform::Xen,
+            "--kv_ro=fat --files=xvdc --cache=1M",
+            "--kv_ro=crunch",
+            "",
+        ),
+        (
+            Platform::Xen,
+            "--kv_ro=fat --files=xvdc --cache=1M",
+            "--kv_ro=fat --cache=2M",
+            "--kv_ro=fat --files=xvdc --cache=2M",
+        ),
+        (
+            Platform::Unix,
+            "--kv_ro=direct --site=a --reload=no",
+            "--kv_ro=crunch",
+            "",
+        ),
+        (
+            Platform::Unix,
+            "--net=direct --tap=tap1 --dhcp --http-port=81",
+            "--net=socket",
+            "--http-port=81",
+        ),
+        (
+            Platform::Unix,
+            "--net=direct --tap=tap1",
+            "--net=direct --dhcp",
+            "--net=direct --tap=tap1 --dhcp",
+        ),
+    ] {
+        let expected = parse(platform, same_as).unwrap();
+        assert_eq!(
+            both(platform, built_in, given),
+            Ok(expected),
+            "{built_in} | {given}"
+        );
+    }
+    assert_eq!(both(Platform::Xen, "--dhcp", "-h"), Ok(Command::Help));
 }
 
 /// A guest has two disks unless one is named; a process has those that are named.
@@ -192,9 +345,14 @@ fn disks() {
              everything",
         ),
         (
-            Platform::Unix,
+            Platform::Xen,
             "--kv_ro=direct",
             "--kv_ro takes crunch or fat, not 'direct'",
+        ),
+        (
+            Platform::Unix,
+            "--kv_ro=tar",
+            "--kv_ro takes crunch, fat or direct, not 'tar'",
         ),
         (
             Platform::Unix,
@@ -221,27 +379,23 @@ fn help_names_what_can_be_said() {
     let text = help(Platform::Unix).to_string();
     let lines: Vec<_> = text.lines().map(str::trim).collect();
     assert!(lines.iter().any(|l| l.starts_with("--http-port=PORT ")));
-    assert!(text.contains("--pack") && !text.contains("gateway"));
-    assert!(help(Platform::Xen).to_string().contains("--ipv4-gateway"));
-}
-
-#[test]
-fn distances() {
-    assert_eq!(distance(b"", b"abc"), 3);
-    assert_eq!(distance(b"kitten", b"sitting"), 3);
-    assert_eq!(distance(b"same", b"same"), 0);
+    assert!(text.contains("--pack") && text.contains("--tap"));
+    let text = help(Platform::Xen).to_string();
+    assert!(text.contains("--ipv4-gateway") && !text.contains("--tap"));
 }
 
 proptest! {
     #[test]
     fn no_words_panic(words: Vec<String>) {
         for platform in [Platform::Xen, Platform::Unix] {
-            let _ = Command::parse(platform, words.iter().map(String::as_str));
+            let _ = Command::parse(platform, words.iter().map(String::as_str), []);
+            let _ = Command::parse(platform, [], words.iter().map(String::as_str));
         }
     }
 
     #[test]
-    fn nearly_arguments_do_not_panic(line in "(--?(ipv4|ipv6|http-port|logs|l)[=/.: 0-9a-z]{0,20} ?){0,4}") {
+    fn nearly_arguments_do_not_panic(line in "(--?(ipv4|ipv6|http-port|logs|l|mac|tap|net)[=/.: 0-9a-z]{0,20} ?){0,4}") {
         let _ = parse(Platform::Xen, &line);
+        let _ = parse(Platform::Unix, &line);
     }
 }
