@@ -119,6 +119,25 @@ impl Server {
         Self::begin(command, arguments, Some(pack))
     }
 
+    /// Starts one whose log nobody reads before [`log`](Self::log).
+    pub fn start_unread(arguments: &[&str]) -> Self {
+        let mut command = Command::new(binary());
+        command.stderr(Stdio::piped());
+        Self::start_as(command, arguments)
+    }
+
+    /// All of its log, once it has ended.
+    pub fn log(&mut self) -> String {
+        let mut text = Vec::new();
+        self.child
+            .stderr
+            .take()
+            .unwrap()
+            .read_to_end(&mut text)
+            .unwrap();
+        String::from_utf8_lossy(&text).into_owned()
+    }
+
     /// Starts one whose site is where the arguments say; its log goes to `log`.
     pub fn start_bare(arguments: &[&str], log: &Path) -> Self {
         let mut command = Command::new(binary());
@@ -128,7 +147,7 @@ impl Server {
 
     fn begin(mut command: Command, arguments: &[&str], pack: Option<NamedTempFile>) -> Self {
         let mut child = command
-            .arg("--http-port=0")
+            .args(["--http-port=0", "--access-log=no"])
             .args(arguments)
             .stdout(Stdio::piped())
             .spawn()

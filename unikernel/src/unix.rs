@@ -8,6 +8,8 @@ mod images;
 mod kernel;
 #[path = "unix/listen.rs"]
 mod listen;
+#[path = "unix/log.rs"]
+mod log_thread;
 #[path = "unix/site.rs"]
 mod site;
 #[path = "unix/timers.rs"]
@@ -23,7 +25,6 @@ use std::task::{self, Context, Waker};
 use std::time::{Duration, Instant};
 
 use minios::exec::{Executor, Spawner, yield_now};
-use minios::logger::{Filter, Logger};
 use mio::net::UnixStream;
 use mio::{Events, Interest, Poll, Token};
 use rustix::process::{Resource, getrlimit, setrlimit};
@@ -73,18 +74,12 @@ fn main() -> ExitCode {
         }
         Err(error) => return usage(&error),
     };
-    let filter = config
-        .logs
-        .as_deref()
-        .map_or(Ok(Filter::default()), Filter::parse);
-    match filter {
-        Ok(filter) => {
-            // The only logger there is, so that it cannot be the second.
-            let _ = Logger::new(filter, since_start, to_stderr).install();
-        }
-        Err(error) => return usage(&format_args!("--logs: {error}")),
+    if let Err(error) = log_thread::install(&config) {
+        return usage(&error);
     }
-    match run(&config) {
+    let done = run(&config);
+    log_thread::flush();
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("mir-www: {error}");
@@ -224,9 +219,4 @@ fn since_start() -> minios::Instant {
     static START: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
     let elapsed = START.get_or_init(Instant::now).elapsed();
     minios::Instant::ZERO + elapsed
-}
-
-fn to_stderr(bytes: &[u8]) {
-    // Nobody is left to tell if this fails.
-    let _ = io::stderr().write_all(bytes);
 }

@@ -90,8 +90,13 @@ async fn start(boot: Boot, spawner: Spawner) -> ShutdownReason {
         .as_deref()
         .map_or(Ok(Filter::default()), Filter::parse);
     match filter {
-        // The only logger there is, so that it cannot be the second.
-        Ok(filter) => drop(Logger::new(filter, xen::now, console::print).install()),
+        Ok(mut filter) => {
+            if !config.access_log {
+                filter = filter.unless_named("access", log::LevelFilter::Off);
+            }
+            // The only logger there is, so that it cannot be the second.
+            let _ = Logger::new(filter, xen::now, console::print).install();
+        }
         Err(error) => return refuse(&format_args!("--logs: {error}")),
     }
     let domain = &boot.domain;

@@ -76,6 +76,13 @@ impl Filter {
         Ok(filter)
     }
 
+    /// Has a level for `part`, unless a rule names one.
+    #[must_use]
+    pub fn unless_named(mut self, part: &str, level: LevelFilter) -> Self {
+        self.parts.insert(0, (part.into(), level));
+        self
+    }
+
     /// The most that is printed for anything.
     pub fn max(&self) -> LevelFilter {
         let parts = self.parts.iter().map(|&(_, level)| level);
@@ -127,6 +134,19 @@ mod tests {
     use LevelFilter::*;
     use proptest::prelude::*;
     use std::string::ToString;
+
+    #[test]
+    fn what_is_named_counts_more() {
+        let level = |value| {
+            let filter = Filter::parse(value).unwrap();
+            filter.unless_named("access", Off).level("access")
+        };
+        assert_eq!((level("info"), level("net:debug")), (Off, Off));
+        assert_eq!(
+            (level("access:info"), level("warn,access:warn")),
+            (Info, Warn)
+        );
+    }
 
     #[test]
     fn rules_are_read() {

@@ -4,6 +4,7 @@ use core::future::{Future, poll_fn};
 use core::pin::pin;
 use core::task::{Context, Poll};
 
+use super::access::{Access, Sent};
 use super::canned::{self, Canned};
 use super::conditions::{self, Outcome};
 use super::input::Input;
@@ -87,9 +88,14 @@ impl<S: Store, T: Clock> Service<S, T> {
                 Next::Refuse(canned) => {
                     conn.set_deadline(Some(self.limits.write_time));
                     self.stats.answered(canned.status);
+                    let access = self.note(conn, b"");
                     let sent = self
                         .send_canned(conn, seat, canned, Persist::Close, false)
                         .await;
+                    if let Some(access) = access {
+                        let head = canned.head.as_bytes();
+                        self.log(access, canned.status, head, sent.is_ok(), false);
+                    }
                     return if sent.is_ok() { End::Close } else { End::Abort };
                 }
                 Next::End(end) => return end,
@@ -185,6 +191,7 @@ impl<S: Store, T: Clock> Service<S, T> {
         input: &mut Input,
         request: &Request,
     ) -> Result<(), End> {
+        let access = self.note(conn, input.bytes().get(..request.len).unwrap_or_default());
         let mut plan = self.plan(conn, input, request).await;
         let no_body = request.method == Method::Head;
         // Nothing is promised before there is a first piece to send.
@@ -198,9 +205,6 @@ impl<S: Store, T: Clock> Service<S, T> {
             }
         }
         let status = plan.status();
-        if log::log_enabled!(target: "http", log::Level::Debug) {
-            log_access(conn, input.bytes(), request, status);
-        }
         input.consume(request.len);
         if input.is_empty() {
             input.rest(&self.pool);
@@ -224,6 +228,9 @@ impl<S: Store, T: Clock> Service<S, T> {
             Plan::Page(answer) => self.send_page(conn, seat, answer, first, persist).await,
         };
         self.stats.answered(status);
+        if let Some(access) = access {
+            self.log(access, status, plan.head(), sent.is_ok(), no_body);
+        }
         if let Err(error) = sent {
             if error == ConnError::TimedOut {
                 self.stats.timed_out.count();
@@ -237,6 +244,21 @@ impl<S: Store, T: Clock> Service<S, T> {
             return self.discard(conn, input, request.body).await;
         }
         Ok(())
+    }
+
+    /// What the access log will say, if there is one.
+    fn note<C: Conn>(&self, conn: &C, head: &[u8]) -> Option<Access> {
+        self.access_log.then(|| Access::note(conn.peer(), head))
+    }
+
+    #[cold]
+    fn log(&self, access: Access, status: u16, head: &[u8], sent: bool, no_body: bool) {
+        let sent = match (sent, no_body) {
+            (false, _) => Sent::Part,
+            (true, true) => Sent::Nothing,
+            (true, false) => Sent::All,
+        };
+        access.log(self.clock.unix_time(), status, head, sent);
     }
 
     async fn plan<C: Conn>(
@@ -461,6 +483,15 @@ impl<A: Answer> Plan<A> {
             Self::NotModified(_) => 304,
         }
     }
+
+    fn head(&self) -> &[u8] {
+        match self {
+            Self::Canned(canned) => canned.head.as_bytes(),
+            Self::Page(answer) => answer.head(),
+            // It has no body, and no length of one.
+            Self::NotModified(_) => b"",
+        }
+    }
 }
 
 /// What a store's failure is answered with, before anything else is.
@@ -469,19 +500,6 @@ fn failed(error: StoreError) -> &'static Canned {
         StoreError::Failed => &canned::FAILED,
         StoreError::Away | StoreError::OutOfMemory => &canned::UNAVAILABLE,
     }
-}
-
-/// One line for each request. The target is as it was sent, or decoded, if it names a path.
-#[cold]
-fn log_access<C: Conn>(conn: &C, head: &[u8], request: &Request, status: u16) {
-    let method = head
-        .trim_ascii_start()
-        .split(|b| *b == b' ')
-        .next()
-        .unwrap_or_default();
-    let target = &head[request.target.range()];
-    let (peer, method, target) = (conn.peer(), method.escape_ascii(), target.escape_ascii());
-    log::debug!(target: "http", "{peer} {method} {target} {status}");
 }
 
 /// Takes `n` bytes off the front.

@@ -9,6 +9,7 @@
 //! no allocation and no formatting: heads are the store's, what is added to them is made once a
 //! second.
 
+mod access;
 mod canned;
 mod conditions;
 mod drive;
@@ -84,10 +85,12 @@ pub struct Service<S, T> {
     pool: Pool,
     tails: Tails,
     draining: Cell<bool>,
+    /// Whether requests are logged: asked once, since asking takes time.
+    access_log: bool,
 }
 
 impl<S: Store, T: Clock> Service<S, T> {
-    /// Serves `store`.
+    /// Serves `store`. Requests are logged if the logger, which is asked now, lets `access` through.
     pub fn new(store: S, clock: T, limits: Limits, stats: Rc<Stats>) -> Self {
         // Spans are of 16 bits.
         let limits = Limits {
@@ -104,6 +107,7 @@ impl<S: Store, T: Clock> Service<S, T> {
             pool: Pool::new(limits.head, SPARE_BUFFERS),
             tails,
             draining: Cell::new(false),
+            access_log: access::Access::wanted(),
         }
     }
 

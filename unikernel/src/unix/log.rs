@@ -1,0 +1,250 @@
+//! Log messages to stderr, without ever waiting for it.
+//!
+//! A thread of its own writes what was logged. If whoever reads stderr is slower than lines come, or
+//! has stopped reading, what waits is bounded: lines beyond that are lost, and counted where they
+//! would have stood.
+
+use std::cell::RefCell;
+use std::io::{self, IsTerminal, Write};
+use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use log::LevelFilter;
+use minios::logger::{Filter, Logger};
+use www::config::Config;
+
+/// Bytes that may wait to be written.
+const WAITING: usize = 1 << 20;
+
+/// How long the end of the program waits for the last lines to be written.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// What is logged, to be called once at the start. Fails if `--logs` cannot be understood.
+pub(crate) fn install(config: &Config) -> Result<(), String> {
+    let named = config.logs.as_deref();
+    let filter = named.map_or(Ok(Filter::default()), Filter::parse);
+    let mut filter = filter.map_err(|error| format!("--logs: {error}"))?;
+    if !config.access_log {
+        filter = filter.unless_named("access", LevelFilter::Off);
+    }
+    let colour = io::stderr().is_terminal() && wants_colour(|name| std::env::var(name).ok());
+    let printer = PRINTER.get_or_init(|| Printer::new(colour));
+    // The only logger there is, so that it cannot be the second.
+    let _ = Logger::new(filter, super::since_start, print).install();
+    std::thread::Builder::new()
+        .name("log".into())
+        .spawn(|| printer.write_to(&mut io::stderr()))
+        .map(drop)
+        .map_err(|error| format!("no thread for the log: {error}"))
+}
+
+/// Gives the last lines a moment to be written.
+pub(crate) fn flush() {
+    if let Some(printer) = PRINTER.get() {
+        printer.flush(LAST_WORDS);
+    }
+}
+
+/// <https://no-color.org>
+fn wants_colour(variable: impl Fn(&str) -> Option<String>) -> bool {
+    let plain = variable("NO_COLOR").is_some_and(|value| !value.is_empty());
+    !plain && variable("TERM").is_none_or(|term| term != "dumb")
+}
+
+static PRINTER: OnceLock<Printer> = OnceLock::new();
+
+thread_local! {
+    /// The beginning of a line, of which the rest is yet to come.
+    static BEGUN: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Takes a piece of a message; the last one ends in a newline.
+fn print(piece: &[u8]) {
+    BEGUN.with_borrow_mut(|line| {
+        line.extend_from_slice(piece);
+        if line.ends_with(b"\n")
+            && let Some(printer) = PRINTER.get()
+        {
+            printer.print(line);
+            line.clear();
+        }
+    });
+}
+
+struct Printer {
+    colour: bool,
+    state: Mutex<State>,
+    /// The state has changed: for the thread that writes, and for whoever waits for it.
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    waiting: Vec<u8>,
+    lost: u64,
+    /// The thread has nothing to do, and has to be woken.
+    idle: bool,
+    /// Somebody waits until it is so.
+    flushing: bool,
+}
+
+impl Printer {
+    fn new(colour: bool) -> Self {
+        Self {
+            colour,
+            state: Mutex::default(),
+            changed: Condvar::new(),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn print(&self, line: &[u8]) {
+        let state = &mut *self.state();
+        if state.waiting.len() + line.len() > WAITING {
+            state.lost += 1;
+            return;
+        }
+        if state.lost > 0 {
+            let lost = std::mem::take(&mut state.lost);
+            // Into memory, which does not fail.
+            let _ = writeln!(state.waiting, "... {lost} lines of the log were lost");
+        }
+        match coloured(line).filter(|_| self.colour) {
+            Some(parts) => parts.iter().for_each(|part| state.waiting.extend(*part)),
+            None => state.waiting.extend(line),
+        }
+        if std::mem::take(&mut state.idle) {
+            self.changed.notify_all();
+        }
+    }
+
+    /// Writes what there is, for ever.
+    fn write_to(&self, out: &mut impl Write) -> ! {
+        let mut lines = Vec::new();
+        loop {
+            {
+                let mut state = self.state();
+                while state.waiting.is_empty() {
+                    state.idle = true;
+                    if state.flushing {
+                        self.changed.notify_all();
+                    }
+                    let waited = self.changed.wait(state);
+                    state = waited.unwrap_or_else(PoisonError::into_inner);
+                }
+                std::mem::swap(&mut state.waiting, &mut lines);
+            }
+            // Nobody is left to tell if this fails.
+            let _ = out.write_all(&lines);
+            lines.clear();
+        }
+    }
+
+    /// Waits until all is written, but not for longer than this.
+    fn flush(&self, most: Duration) {
+        let mut state = self.state();
+        state.flushing = true;
+        // An error is a thread that has panicked, which none does here.
+        let _ = self.changed.wait_timeout_while(state, most, |state| {
+            !state.idle || !state.waiting.is_empty()
+        });
+    }
+}
+
+const RESET: &[u8] = b"\x1b[0m";
+
+/// A line with its level in colour and its time dimmed: `[    0.123456] info  target: ...`.
+fn coloured(line: &[u8]) -> Option<[&[u8]; 7]> {
+    let close = line.iter().position(|byte| *byte == b']')?;
+    let (time, rest) = line.split_at(close + 1);
+    let (level, message) = rest.split_at_checked(" error".len())?;
+    let colour: &[u8] = match level.trim_ascii() {
+        b"error" => b"\x1b[1;31m",
+        b"warn" => b"\x1b[33m",
+        b"info" => b"\x1b[32m",
+        b"debug" => b"\x1b[34m",
+        b"trace" => b"\x1b[35m",
+        _ => return None,
+    };
+    Some([b"\x1b[2m", time, RESET, colour, level, RESET, message])
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::mpsc::{Receiver, Sender, channel};
+
+    use super::*;
+
+    /// A reader that takes nothing before it is told to.
+    struct Slow {
+        go: Receiver<()>,
+        took: Sender<Vec<u8>>,
+    }
+
+    impl Write for Slow {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            // Once the test is over there is nobody to wait for.
+            let _ = self.go.recv();
+            let _ = self.took.send(bytes.to_vec());
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_reader_that_has_stopped_costs_lines_and_no_time() {
+        let printer = Arc::new(Printer::new(false));
+        let (go, gone) = channel();
+        let (took, taken) = channel();
+        let mut slow = Slow { go: gone, took };
+        let writer = printer.clone();
+        std::thread::spawn(move || writer.write_to(&mut slow));
+        let line = [[b'x'; 99].as_slice(), b"\n"].concat();
+        let lines = 3 * WAITING / line.len();
+        for _ in 0..lines {
+            printer.print(&line);
+        }
+        // He reads again, and hears how many he has missed.
+        let mut text = Vec::new();
+        go.send(()).unwrap();
+        text.extend(taken.recv().unwrap());
+        go.send(()).unwrap();
+        text.extend(taken.recv().unwrap());
+        printer.print(b"the last\n");
+        go.send(()).unwrap();
+        text.extend(taken.recv().unwrap());
+        printer.flush(Duration::from_secs(60));
+        let text = String::from_utf8(text).unwrap();
+        let whole = text.lines().filter(|line| line.len() == 99).count();
+        let lost = text.lines().find_map(|line| {
+            let rest = line.strip_prefix("... ")?;
+            rest.strip_suffix(" lines of the log were lost")?
+                .parse::<usize>()
+                .ok()
+        });
+        assert_eq!(Some(lines - whole), lost);
+        assert!(whole >= WAITING / line.len() && text.ends_with("the last\n"));
+    }
+
+    #[test]
+    fn colours() {
+        let line = b"[    0.123456] warn  net: what\n";
+        let parts = coloured(line).unwrap().concat();
+        let text = "\x1b[2m[    0.123456]\x1b[0m\x1b[33m warn \x1b[0m net: what\n";
+        assert_eq!(String::from_utf8(parts).unwrap(), text);
+        assert_eq!(coloured(b"no line of ours\n"), None);
+        assert!(wants_colour(|_| None));
+        assert!(!wants_colour(
+            |name| (name == "NO_COLOR").then(|| "1".into())
+        ));
+        assert!(wants_colour(|name| (name == "NO_COLOR").then(String::new)));
+        assert!(!wants_colour(|name| (name == "TERM").then(|| "dumb".into())));
+    }
+}
