@@ -17,11 +17,11 @@ pub use cache::Cache;
 /// Brotli's best quality saves a tenth against the next and takes ten times as long: for bodies up
 /// to this size, of sites whose texts have up to that size together.
 const BEST_UP_TO: usize = 1 << 20;
-const BEST_IN_SITES_UP_TO: usize = 16 << 20;
+const BEST_IN_SITES_UP_TO: u64 = 16 << 20;
 
 /// Writes a site as a pack. The same site gives the same bytes, with a cache or without.
 pub fn pack(site: Rendered, cache: &Cache) -> Result<Vec<u8>, WriteError> {
-    let effort = Effort::of(&site);
+    let effort = Effort::of(site.text_bytes);
     writer(site, effort, cache)?.finish(digest)
 }
 
@@ -37,7 +37,7 @@ pub struct Volumes {
 /// Makes of a site the files of its two volumes and their manifests. What they answer together is
 /// what the pack of the same site answers.
 pub fn volumes(mut site: Rendered, cache: &Cache) -> Result<Volumes, WriteError> {
-    let effort = Effort::of(&site);
+    let effort = Effort::of(site.text_bytes);
     let (pages, files) = site.items.into_iter().partition(|item| item.rendered);
     site.items = pages;
     let files = Rendered {
@@ -57,12 +57,12 @@ fn digest(content: &[u8]) -> [u8; 32] {
 
 fn writer(site: Rendered, effort: Effort, cache: &Cache) -> Result<Writer, WriteError> {
     let mut writer = Writer::new();
-    let page = |item: Item| (item.path.clone(), compress(item, effort, cache));
-    for (path, page) in parallel::map(site.items, page) {
+    let made = |item: Item| (item.path.clone(), page(item, effort, cache));
+    for (path, page) in parallel::map(site.items, made) {
         writer.page(&path, page)?;
     }
     if let Some(item) = site.not_found {
-        writer.not_found(compress(item, effort, cache))?;
+        writer.not_found(page(item, effort, cache))?;
     }
     for redirect in site.redirects {
         writer.redirect(&redirect.path, 301, &redirect.location)?;
@@ -71,26 +71,26 @@ fn writer(site: Rendered, effort: Effort, cache: &Cache) -> Result<Writer, Write
 }
 
 /// How hard to try. It follows from the site alone, so the same site gives the same bytes.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Effort {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effort {
+    /// For sites of a usual size.
     Best,
+    /// For sites that would take minutes.
     Good,
 }
 
 impl Effort {
-    fn of(site: &Rendered) -> Self {
-        let texts = site
-            .items
-            .iter()
-            .filter(|item| media::compressible(item.media_type));
-        match texts.map(|item| item.body.len()).sum::<usize>() {
+    /// That for a site with texts of so many bytes in its folder.
+    pub fn of(text_bytes: u64) -> Self {
+        match text_bytes {
             ..=BEST_IN_SITES_UP_TO => Self::Best,
             _ => Self::Good,
         }
     }
 }
 
-fn compress(item: Item, effort: Effort, cache: &Cache) -> Page {
+/// One item as it goes into a pack, with its encodings if it is of a kind that shrinks.
+pub fn page(item: Item, effort: Effort, cache: &Cache) -> Page {
     let body = item.body;
     let (gzip, br) = if media::compressible(item.media_type) {
         (

@@ -11,7 +11,7 @@ use crate::problem::{Problem, What};
 pub(crate) const FILE: &str = "site.toml";
 
 /// What `site.toml` may hold; all of it may be left out.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Config {
     pub(crate) title: Option<String>,
@@ -24,7 +24,7 @@ pub(crate) struct Config {
 }
 
 /// One link of the navigation.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NavItem {
     pub(crate) title: String,

@@ -2,6 +2,7 @@
 //! anchors, and links between sources turned into links between pages.
 
 use std::collections::HashMap;
+use std::iter::Peekable;
 use std::ops::Range;
 
 use pulldown_cmark::{
@@ -15,8 +16,6 @@ use super::escape;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Rendered {
     pub(crate) html: String,
-    /// The text of a level-1 heading that opens the page; it is not in `html`.
-    pub(crate) title: Option<String>,
     pub(crate) toc: Vec<Heading>,
     /// Links that lead nowhere: the line in `body`, from 0, and the target as written.
     pub(crate) broken: Vec<(usize, String)>,
@@ -49,7 +48,22 @@ fn options() -> Options {
         | Options::ENABLE_HEADING_ATTRIBUTES
 }
 
-/// Renders `body`. With `take_title`, a level-1 heading that opens the text becomes the title.
+/// The text of a level-1 heading that opens `body`.
+pub(crate) fn title(body: &str) -> Option<String> {
+    let mut source = Parser::new_ext(body, options())
+        .into_offset_iter()
+        .peekable();
+    opening(&mut source).filter(|title| !title.is_empty())
+}
+
+/// Takes a level-1 heading from the beginning of a text, if it has one there, and gives its own.
+fn opening<'a, S: Iterator<Item = Spanned<'a>>>(source: &mut Peekable<S>) -> Option<String> {
+    let h1 = |(event, _): &Spanned<'_>| matches!(event, Event::Start(Tag::Heading { level, .. }) if *level == HeadingLevel::H1);
+    source.next_if(h1)?;
+    Some(plain(&heading(source)))
+}
+
+/// Renders `body`, with `take_title` but for a level-1 heading that opens it.
 pub(crate) fn render(body: &str, take_title: bool, resolve: impl Fn(&str) -> Target) -> Rendered {
     let mut out = Rendered::default();
     let mut line = Lines::new(body);
@@ -58,19 +72,8 @@ pub(crate) fn render(body: &str, take_title: bool, resolve: impl Fn(&str) -> Tar
     let mut source = Parser::new_ext(body, options())
         .into_offset_iter()
         .peekable();
-
-    if take_title
-        && let Some((
-            Event::Start(Tag::Heading {
-                level: HeadingLevel::H1,
-                ..
-            }),
-            _,
-        )) = source.peek()
-    {
-        source.next();
-        let inner = heading(&mut source);
-        out.title = Some(plain(&inner)).filter(|title| !title.is_empty());
+    if take_title {
+        opening(&mut source);
     }
     while let Some((event, range)) = source.next() {
         match event {
@@ -289,12 +292,9 @@ mod tests {
 
     #[test]
     fn headings_have_ids_of_their_own() {
-        let page = render(
-            "# Top `code`\n\n## One\n\n## One\n\n## One-1\n\n## x {#own}\n\n## ???\n",
-            true,
-            |_| Target::Keep,
-        );
-        assert_eq!(page.title.as_deref(), Some("Top code"));
+        let text = "# Top `code`\n\n## One\n\n## One\n\n## One-1\n\n## x {#own}\n\n## ???\n";
+        let page = render(text, true, |_| Target::Keep);
+        assert_eq!(title(text).as_deref(), Some("Top code"));
         let ids: Vec<_> = page.toc.iter().map(|heading| heading.id.as_str()).collect();
         assert_eq!(ids, ["one", "one-1", "one-1-1", "own", "section"]);
         assert!(
@@ -305,8 +305,9 @@ mod tests {
 
     #[test]
     fn only_an_opening_heading_is_the_title() {
-        let page = render("Text\n\n# Later\n", true, |_| Target::Keep);
-        assert_eq!(page.title, None);
+        let text = "Text\n\n# Later\n";
+        let page = render(text, true, |_| Target::Keep);
+        assert_eq!(title(text), None);
         assert!(page.html.contains("<h1 id=\"later\">"));
     }
 

@@ -8,23 +8,23 @@ mod date;
 mod escape;
 mod front;
 mod links;
+mod live;
 mod markdown;
+mod nodes;
 mod pages;
+mod plan;
+mod scan;
 mod theme;
 mod walk;
 
-use std::collections::BTreeMap;
-use std::fs;
 use std::path::Path;
 
-use crate::media;
-use crate::problem::{Problem, What};
-use config::Config;
-use links::Links;
-use theme::Theme;
-use walk::{Source, Walker, read_text};
+use crate::parallel;
+use crate::problem::Problem;
+use plan::{Memory, Plan};
 
 pub use date::Date;
+pub use live::{Broken, Change, Found, Live, View};
 pub use walk::{MAX_FILE, MAX_FILES, MAX_TEXT, MAX_TOTAL};
 
 /// A site, rendered.
@@ -38,6 +38,8 @@ pub struct Rendered {
     pub redirects: Vec<Redirect>,
     /// What is wrong but does not keep the site from being served: links that lead nowhere.
     pub warnings: Vec<Problem>,
+    /// The bytes of all texts in the folder, as they stand there.
+    pub text_bytes: u64,
 }
 
 /// One thing that is served.
@@ -85,159 +87,43 @@ pub fn render(folder: &Path, options: Options) -> Result<Rendered, Vec<Problem>>
 }
 
 fn render_or(folder: &Path, options: Options, problems: &mut Vec<Problem>) -> Option<Rendered> {
-    let shown = folder.display().to_string();
-    let mut walker = match Walker::new(folder) {
-        Ok(_) if !folder.is_dir() => {
-            let why = What::Unreadable("a site is a folder".to_owned());
-            problems.push(Problem::new(shown, None, why));
-            return None;
-        }
-        Ok(walker) => walker,
-        Err(error) => {
-            problems.push(Problem::io(shown, &error));
-            return None;
-        }
-    };
-    let content = if folder.join("content").is_dir() {
-        walker.files("content", &[])
-    } else {
-        walker.files("", &[config::FILE, theme::FOLDER, "static"])
-    };
-    let templates = walker.files(theme::FOLDER, &[]);
-    let fixed = walker.files("static", &[]);
-    problems.append(&mut walker.problems);
-
-    if content.is_empty() && fixed.is_empty() && problems.is_empty() {
-        problems.push(Problem::new(shown, None, What::Empty));
+    let plan = Plan::new(folder, options, &mut Memory::default());
+    problems.extend_from_slice(&plan.problems);
+    if plan.scan.root.as_os_str().is_empty() {
         return None;
     }
-
-    let (config, config_modified) = read_config(folder, problems);
-    let newest = content
-        .iter()
-        .chain(&templates)
-        .map(|source| source.modified);
-    let newest = newest.chain([config_modified]).max().unwrap_or_default();
-    let theme = Theme::new(read_templates(&templates, problems), problems);
-
-    let (texts, files): (Vec<_>, Vec<_>) = content
-        .into_iter()
-        .partition(|source| is_markdown(&source.rel));
-    let pages = pages::read(&texts, problems);
-    let mut claims = Claims::default();
-    pages.claim(&mut claims, problems);
-    let files: Vec<_> = files.into_iter().chain(fixed).collect();
-    for file in &files {
-        claims.claim(&format!("/{}", file.rel), &file.name, problems);
-    }
-    let own_style = claims.has(theme::STYLE.0);
-
-    let name = folder.canonicalize().ok();
-    let name = name
-        .as_deref()
-        .and_then(Path::file_name)
-        .unwrap_or_default();
-    let renderer = pages::Renderer {
-        config: &config,
-        folder: &name.to_string_lossy(),
-        theme: &theme,
-        links: Links::new(&pages, files.iter().map(|file| file.rel.as_str())),
-        modified: options.modified.unwrap_or(newest),
+    let mut out = Rendered {
+        text_bytes: plan.text_bytes,
+        ..Rendered::default()
     };
-    let mut out = renderer.render(&pages, problems);
-    if !own_style {
-        out.items.push(Item {
-            path: theme::STYLE.0.to_owned(),
-            media_type: media::of(theme::STYLE.0),
-            rendered: false,
-            modified: options.modified.unwrap_or(newest),
-            body: theme::STYLE.1.into(),
-        });
-    }
-    for file in files {
-        match fs::read(&file.path) {
-            Ok(body) => out.items.push(Item {
-                path: format!("/{}", file.rel),
-                media_type: media::of(&file.rel),
-                rendered: false,
-                modified: options.modified.unwrap_or(file.modified),
-                body,
-            }),
-            Err(error) => problems.push(Problem::io(file.name, &error)),
-        }
-    }
-    out.items.sort_by(|a, b| a.path.cmp(&b.path));
-    out.redirects.retain(|redirect| !claims.has(&redirect.path));
-    out.redirects.sort_by(|a, b| a.path.cmp(&b.path));
-    out.warnings.sort();
-    Some(out)
-}
-
-fn is_markdown(rel: &str) -> bool {
-    let file = rel.rsplit('/').next().unwrap_or(rel);
-    let extension = file.rsplit_once('.').map(|(_, extension)| extension);
-    extension.is_some_and(|e| e.eq_ignore_ascii_case("md") || e.eq_ignore_ascii_case("markdown"))
-}
-
-fn read_config(folder: &Path, problems: &mut Vec<Problem>) -> (Config, u64) {
-    let mut walker = match Walker::new(folder) {
-        Ok(walker) => walker,
-        Err(_) => return Default::default(),
-    };
-    let Some(source) = walker.file(config::FILE) else {
-        problems.append(&mut walker.problems);
-        return Default::default();
-    };
-    match read_text(&source).and_then(|text| Config::parse(&text)) {
-        Ok(config) => (config, source.modified),
-        Err(problem) => {
-            problems.push(problem);
-            Default::default()
-        }
-    }
-}
-
-fn read_templates(sources: &[Source], problems: &mut Vec<Problem>) -> BTreeMap<String, String> {
-    let mut templates = BTreeMap::new();
-    for source in sources {
-        match read_text(source) {
-            Ok(text) => drop(templates.insert(source.rel.clone(), text)),
+    let pages = parallel::map(plan.nodes.paths().collect(), |path| plan.page(path));
+    for drawn in pages.into_iter().flatten() {
+        match drawn {
+            Ok(mut drawn) => {
+                out.warnings.append(&mut drawn.warnings);
+                out.items.push(drawn.item);
+            }
             Err(problem) => problems.push(problem),
         }
     }
-    templates
-}
-
-/// Which file has which path.
-#[derive(Default)]
-pub(crate) struct Claims {
-    taken: BTreeMap<String, String>,
-}
-
-impl Claims {
-    /// Claims a path for a file, if it is one that can be served.
-    pub(crate) fn claim(&mut self, path: &str, file: &str, problems: &mut Vec<Problem>) {
-        if !www::pack::is_canonical(path) {
-            let why = What::BadName("makes a path that is too long or not canonical");
-            problems.push(Problem::new(file, None, why));
+    match plan.not_found() {
+        Ok(mut drawn) => {
+            out.warnings.append(&mut drawn.warnings);
+            out.not_found = Some(drawn.item);
         }
-        self.take(path, file, problems);
+        Err(problem) => problems.push(problem),
     }
-
-    fn take(&mut self, path: &str, file: &str, problems: &mut Vec<Problem>) {
-        if let Some(first) = self.taken.get(path) {
-            let (path, first) = (path.to_owned(), first.clone());
-            problems.push(Problem::new(
-                file,
-                None,
-                What::DuplicatePath { path, first },
-            ));
-        } else {
-            self.taken.insert(path.to_owned(), file.to_owned());
+    out.items.extend(plan.built_in_style());
+    for &file in plan.files.values() {
+        match plan.file(file) {
+            Ok(item) => out.items.push(item),
+            Err(problem) => problems.push(problem),
         }
     }
-
-    pub(crate) fn has(&self, path: &str) -> bool {
-        self.taken.contains_key(path)
-    }
+    let paths = plan.nodes.paths().map(|path| format!("{path}/"));
+    out.redirects = paths.filter_map(|path| plan.redirect(&path)).collect();
+    out.items.sort_by(|a, b| a.path.cmp(&b.path));
+    out.redirects.sort_by(|a, b| a.path.cmp(&b.path));
+    out.warnings.sort();
+    Some(out)
 }

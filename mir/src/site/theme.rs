@@ -27,11 +27,13 @@ const BUILT_IN: &[(&str, &str)] = &[
 /// The templates of one site.
 pub(crate) struct Theme {
     engine: Environment<'static>,
+    /// What does not parse.
+    pub(crate) problems: Vec<Problem>,
 }
 
 impl Theme {
-    /// Compiles all templates of the site; what does not parse goes to `problems`.
-    pub(crate) fn new(own: BTreeMap<String, String>, problems: &mut Vec<Problem>) -> Self {
+    /// Compiles all templates of the site.
+    pub(crate) fn new(own: BTreeMap<String, String>) -> Self {
         let names: Vec<_> = own.keys().cloned().collect();
         let mut engine = Environment::new();
         engine.set_undefined_behavior(UndefinedBehavior::SemiStrict);
@@ -49,12 +51,13 @@ impl Theme {
             };
             Ok(own.get(name).cloned().or_else(built_in))
         });
+        let mut problems = Vec::new();
         for name in names {
             if let Err(error) = engine.get_template(&name) {
                 problems.push(problem(&name, &error));
             }
         }
-        Self { engine }
+        Self { engine, problems }
     }
 
     /// The name under which a template is found: as it is, or with `.html` added.

@@ -3,9 +3,11 @@
 //! Symbolic links are followed as long as they stay inside the site's folder; names that begin
 //! with a dot are passed over, but for `.well-known`.
 
-use std::fs;
+use std::collections::BTreeSet;
+use std::fs::{self, File, Metadata};
+use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::problem::{Problem, What};
 
@@ -19,6 +21,10 @@ pub const MAX_TOTAL: u64 = 4 << 30;
 pub const MAX_FILES: usize = 1_000_000;
 const MAX_DEPTH: usize = 64;
 
+/// A file that was written this short a time ago may be written again without a sign of it: clocks of
+/// file systems stand still for some milliseconds.
+const RECENT: Duration = Duration::from_millis(50);
+
 /// A file of the site.
 #[derive(Clone, Debug)]
 pub(crate) struct Source {
@@ -30,6 +36,55 @@ pub(crate) struct Source {
     pub(crate) rel: String,
     /// When it was last changed, in seconds since 1970.
     pub(crate) modified: u64,
+    pub(crate) stamp: Stamp,
+}
+
+/// What tells a file from itself after it was written, and from another in its place.
+#[derive(Clone, Debug)]
+pub(crate) struct Stamp {
+    pub(crate) len: u64,
+    modified: Option<SystemTime>,
+    /// Device, inode, and when that was last changed, in seconds and nanoseconds.
+    node: [u64; 4],
+    /// It may have been written again with the same stamp.
+    recent: bool,
+}
+
+impl Stamp {
+    fn of(meta: &Metadata) -> Self {
+        let (node, modified) = (node(meta), meta.modified().ok());
+        let changed = Duration::new(node[2], u32::try_from(node[3]).unwrap_or(0));
+        let now = SystemTime::now();
+        let recent = |at: SystemTime| match now.duration_since(at) {
+            Ok(past) => past < RECENT,
+            Err(ahead) => ahead.duration() < RECENT,
+        };
+        Self {
+            len: meta.len(),
+            modified,
+            node,
+            recent: modified.is_none_or(recent) || recent(UNIX_EPOCH + changed),
+        }
+    }
+
+    /// Whether the file with this stamp surely is what it was when it had the stamp `before`.
+    pub(crate) fn is_still(&self, before: &Self) -> bool {
+        let now = (self.len, self.modified, self.node);
+        now == (before.len, before.modified, before.node) && !before.recent
+    }
+}
+
+#[cfg(unix)]
+fn node(meta: &Metadata) -> [u64; 4] {
+    use std::os::unix::fs::MetadataExt;
+    let seconds = u64::try_from(meta.ctime()).unwrap_or(0);
+    let nanoseconds = u64::try_from(meta.ctime_nsec()).unwrap_or(0);
+    [meta.dev(), meta.ino(), seconds.min(1 << 40), nanoseconds]
+}
+
+#[cfg(not(unix))]
+fn node(_: &Metadata) -> [u64; 4] {
+    [0; 4]
 }
 
 /// Walks the folders of one site.
@@ -37,17 +92,26 @@ pub(crate) struct Walker {
     root: PathBuf,
     files: usize,
     bytes: u64,
+    /// The folders that files were found in or may come to be in.
+    pub(crate) folders: BTreeSet<PathBuf>,
     pub(crate) problems: Vec<Problem>,
 }
 
 impl Walker {
     pub(crate) fn new(site: &Path) -> std::io::Result<Self> {
+        let root = site.canonicalize()?;
         Ok(Self {
-            root: site.canonicalize()?,
+            folders: BTreeSet::from([root.clone()]),
+            root,
             files: 0,
             bytes: 0,
             problems: Vec::new(),
         })
+    }
+
+    /// The site's folder, without symbolic links.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
     }
 
     /// All files under the folder `name` of the site (`""` for the site's folder itself), but for
@@ -68,7 +132,7 @@ impl Walker {
         let path = self.root.join(name);
         let mut found = Vec::new();
         if path.exists() {
-            self.entry(&path, name, name, &mut Vec::new(), &mut found);
+            self.entry(&path, true, name, name, &mut Vec::new(), &mut found);
         }
         found.pop().filter(|source| source.name == name)
     }
@@ -95,6 +159,7 @@ impl Walker {
             Ok(entries) => entries,
             Err(error) => return self.problems.push(Problem::io(name, &error)),
         };
+        self.folders.insert(real.clone());
         above.push(real);
         for entry in entries {
             let entry = match entry {
@@ -114,13 +179,10 @@ impl Walker {
             if file.starts_with('.') && file != ".well-known" || but.contains(&file) {
                 continue;
             }
-            self.entry(
-                &entry.path(),
-                &join(name, file),
-                &join(rel, file),
-                above,
-                found,
-            );
+            // What is in a folder of the site and is no link is in the site.
+            let is_link = entry.file_type().is_ok_and(|kind| kind.is_symlink());
+            let (name, rel) = (join(name, file), join(rel, file));
+            self.entry(&entry.path(), is_link, &name, &rel, above, found);
         }
         above.pop();
     }
@@ -128,6 +190,7 @@ impl Walker {
     fn entry(
         &mut self,
         path: &Path,
+        is_link: bool,
         name: &str,
         rel: &str,
         above: &mut Vec<PathBuf>,
@@ -146,8 +209,14 @@ impl Walker {
         if meta.is_dir() {
             return self.walk(path, name, rel, &[], above, found);
         }
-        if !meta.is_file() || self.inside(path, name).is_none() {
+        if !meta.is_file() {
             return;
+        }
+        if is_link {
+            match self.inside(path, name).as_deref().map(Path::parent) {
+                Some(folder) => self.folders.extend(folder.map(Path::to_owned)),
+                None => return,
+            }
         }
         self.files += 1;
         self.bytes += meta.len();
@@ -170,6 +239,7 @@ impl Walker {
             modified: modified
                 .and_then(|time| time.duration_since(UNIX_EPOCH).ok())
                 .map_or(0, |since| since.as_secs()),
+            stamp: Stamp::of(&meta),
         });
     }
 
@@ -184,22 +254,44 @@ impl Walker {
     }
 }
 
-/// Reads a text of bounded size; says at which line it stops being UTF-8.
-pub(crate) fn read_text(source: &Source) -> Result<String, Problem> {
-    let bytes = fs::read(&source.path).map_err(|error| Problem::io(&source.name, &error))?;
-    if bytes.len() as u64 > MAX_TEXT {
-        let (what, limit) = ("this text", MAX_TEXT);
-        return Err(Problem::new(
-            &source.name,
-            None,
-            What::TooLarge { what, limit },
-        ));
+/// Reads a file that was found, unless something else has come in its place.
+pub(crate) fn read(root: &Path, source: &Source) -> Result<Vec<u8>, Problem> {
+    let failed = |error| Problem::io(&source.name, &error);
+    let real = source.path.canonicalize().map_err(failed)?;
+    if !real.starts_with(root) {
+        let why = What::BadLink("leads out of the site's folder");
+        return Err(Problem::new(&source.name, None, why));
     }
-    String::from_utf8(bytes).map_err(|error| {
+    if !fs::metadata(&real).map_err(failed)?.is_file() {
+        let why = What::Unreadable("it is no file any more".to_owned());
+        return Err(Problem::new(&source.name, None, why));
+    }
+    let mut bytes =
+        Vec::with_capacity(usize::try_from(source.stamp.len.min(MAX_FILE)).unwrap_or(0));
+    let file = File::open(&real).map_err(failed)?;
+    file.take(MAX_FILE + 1)
+        .read_to_end(&mut bytes)
+        .map_err(failed)?;
+    match bytes.len() as u64 {
+        ..=MAX_FILE => Ok(bytes),
+        _ => Err(too_large(source, "this file", MAX_FILE)),
+    }
+}
+
+/// Reads a text of bounded size; says at which line it stops being UTF-8.
+pub(crate) fn read_text(root: &Path, source: &Source) -> Result<String, Problem> {
+    if source.stamp.len > MAX_TEXT {
+        return Err(too_large(source, "this text", MAX_TEXT));
+    }
+    String::from_utf8(read(root, source)?).map_err(|error| {
         let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
         let line = 1 + good.iter().filter(|&&byte| byte == b'\n').count();
         Problem::new(&source.name, line, What::NotUtf8)
     })
+}
+
+fn too_large(source: &Source, what: &'static str, limit: u64) -> Problem {
+    Problem::new(&source.name, None, What::TooLarge { what, limit })
 }
 
 fn join(folder: &str, file: &str) -> String {
