@@ -73,7 +73,7 @@ impl Head<'_> {
     }
 }
 
-/// The status line of a status that a pack may have.
+/// The status line of a status that a pack, or what answers in its place, may have.
 fn status_line(status: u16) -> &'static [u8] {
     match status {
         200 => b"HTTP/1.1 200 OK\r\n",
@@ -81,6 +81,7 @@ fn status_line(status: u16) -> &'static [u8] {
         302 => b"HTTP/1.1 302 Found\r\n",
         304 => b"HTTP/1.1 304 Not Modified\r\n",
         308 => b"HTTP/1.1 308 Permanent Redirect\r\n",
+        500 => b"HTTP/1.1 500 Internal Server Error\r\n",
         _ => b"HTTP/1.1 404 Not Found\r\n",
     }
 }

@@ -10,6 +10,7 @@
 mod entry;
 mod head;
 mod load;
+mod made;
 mod manifest;
 pub mod names;
 mod record;
@@ -19,6 +20,7 @@ mod write;
 pub use entry::{Body, Entry, Keys, Variant};
 pub(crate) use head::Head;
 pub use load::{Pack, PackError};
+pub use made::{Made, MadeVariant};
 pub use manifest::Manifest;
 pub use trailer::{Trailer, TrailerError};
 pub(crate) use write::is_worth;

@@ -10,11 +10,11 @@ use core::fmt;
 
 use twox_hash::XxHash3_64;
 
-use super::head::{self, Head};
+use super::head;
+use super::made::{Made, MadeVariant};
 use super::names::{self, Names, Part};
 use super::record::{ALIGN, EntryRecord, Header, NONE, Slot, Span, VariantRecord};
 use super::{MANIFEST_VERSION, VERSION, is_canonical};
-use crate::date;
 use crate::encoding::Encoding;
 
 /// An encoded body is kept only if it saves this many bytes, and one in [`SAVES_SHARE`].
@@ -139,19 +139,7 @@ impl Writer {
     /// Adds a redirect with the status 301, 302 or 308 to `location`: a path beginning with `/`,
     /// or a URI, percent-encoded.
     pub fn redirect(&mut self, path: &str, status: u16, location: &str) -> Result<(), WriteError> {
-        if !matches!(status, 301 | 302 | 308) {
-            return Err(WriteError::Status(status));
-        }
-        let scheme = location.split_once(':').is_some_and(|(scheme, _)| {
-            scheme.starts_with(|c: char| c.is_ascii_alphabetic())
-                && scheme
-                    .bytes()
-                    .all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b))
-        });
-        let visible = location.bytes().all(|b| b.is_ascii_graphic());
-        if !visible || !(scheme || location.starts_with('/')) {
-            return Err(WriteError::Location(location.to_owned()));
-        }
+        check_location(status, location)?;
         self.add(
             path,
             New::Redirect {
@@ -271,7 +259,24 @@ impl Writer {
     }
 }
 
-fn check_page(page: &Page) -> Result<(), WriteError> {
+pub(super) fn check_location(status: u16, location: &str) -> Result<(), WriteError> {
+    if !matches!(status, 301 | 302 | 308) {
+        return Err(WriteError::Status(status));
+    }
+    let scheme = location.split_once(':').is_some_and(|(scheme, _)| {
+        scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+            && scheme
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b))
+    });
+    let visible = location.bytes().all(|b| b.is_ascii_graphic());
+    if !visible || !(scheme || location.starts_with('/')) {
+        return Err(WriteError::Location(location.to_owned()));
+    }
+    Ok(())
+}
+
+pub(super) fn check_page(page: &Page) -> Result<(), WriteError> {
     page.headers
         .iter()
         .try_for_each(|(name, value)| check_field(name, value))?;
@@ -348,66 +353,32 @@ impl Layout {
         page: Page,
         headers: &[(String, String)],
     ) -> Result<(), WriteError> {
-        let extra = [headers, &page.headers].concat();
-        let modified = page.modified.map(|m| m.min(date::MAX));
-        let plain = page.body.len();
-        let hash = XxHash3_64::oneshot(&page.body);
-        let bodies = [Some(page.body), page.gzip, page.br];
-        let kept = Encoding::ALL
-            .into_iter()
-            .zip(bodies)
-            .filter_map(|(encoding, body)| {
-                let body = body?;
-                let worth = encoding == Encoding::Identity || is_worth(plain, body.len());
-                worth.then_some((encoding, body))
-            });
-        let kept: Vec<_> = kept.collect();
-        let varies = kept.len() > 1;
-        let variants = kept.len() as u16;
+        let media_type = page.media_type.clone();
+        let made = Made::new(status, page, headers);
+        let variants = made.variants.len() as u16;
         let first_variant = number(self.variants.len())?;
         let name = self.apart.as_mut().and_then(|apart| apart.plain.next());
-        for (encoding, body) in kept {
-            let etag = match (status, encoding) {
-                (404, _) => String::new(),
-                (_, Encoding::Identity) => format!("\"{hash:016x}\""),
-                // What is encoded otherwise is another representation, with another strong tag.
-                (_, other) => format!("\"{hash:016x}-{}\"", other.name()),
-            };
-            let head = Head {
-                status,
-                media_type: &page.media_type,
-                length: body.len(),
-                etag: &etag,
-                modified: modified.filter(|_| status == 200),
-                encoding,
-                varies,
-                location: "",
-                extra: &extra,
-            };
-            let not_modified = if status == 200 {
-                head.not_modified()
-            } else {
-                Vec::new()
-            };
+        for variant in made.variants {
+            let MadeVariant { encoding, body, .. } = variant;
             let mut record = VariantRecord {
                 encoding: encoding as u32,
-                etag: self.text(etag.as_bytes())?,
-                head: self.text(&head.full())?,
-                not_modified: self.text(&not_modified)?,
+                etag: self.text(variant.etag.as_bytes())?,
+                head: self.text(&variant.head)?,
+                not_modified: self.text(&variant.not_modified)?,
                 body: Span::default(),
                 name: 0,
             };
             match &name {
                 None => record.body = self.body(&body)?,
-                Some(plain) => self.file(&mut record, plain, encoding, body, modified)?,
+                Some(plain) => self.file(&mut record, plain, encoding, body, made.modified)?,
             }
             self.variants.push(record);
         }
         let record = EntryRecord {
             path: self.text(path.as_bytes())?,
-            media_type: self.share(page.media_type.as_bytes())?,
+            media_type: self.share(media_type.as_bytes())?,
             location: Span::default(),
-            modified: modified.unwrap_or(u64::MAX),
+            modified: made.modified.unwrap_or(u64::MAX),
             first_variant,
             variants,
             status,
@@ -417,21 +388,12 @@ impl Layout {
     }
 
     fn redirect(&mut self, path: &str, status: u16, location: &str) -> Result<(), WriteError> {
-        let head = Head {
-            status,
-            media_type: "",
-            length: 0,
-            etag: "",
-            modified: None,
-            encoding: Encoding::Identity,
-            varies: false,
-            location,
-            extra: &[],
-        };
+        let made = Made::to(status, location).variants.pop();
+        let head = made.map(|variant| variant.head).unwrap_or_default();
         let variant = VariantRecord {
             encoding: Encoding::Identity as u32,
             etag: Span::default(),
-            head: self.text(&head.full())?,
+            head: self.text(&head)?,
             not_modified: Span::default(),
             body: Span::default(),
             name: 0,
