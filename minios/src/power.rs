@@ -82,8 +82,9 @@ impl Control {
                 Some("reboot") => return Ok(Request::Reboot),
                 Some("suspend") => log::warn!("asked to suspend, which is not supported"),
                 Some(word) => {
-                    let word: String = word.chars().take(40).collect();
-                    log::warn!("asked to {word:?}, whatever that is");
+                    let word = word.as_bytes();
+                    let word = word.get(..40).unwrap_or(word).escape_ascii();
+                    log::warn!("asked to \"{word}\", whatever that is");
                 }
             }
         }

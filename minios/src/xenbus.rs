@@ -87,7 +87,9 @@ impl fmt::Display for XenbusError {
         match self {
             Self::Store(error) => error.fmt(f),
             Self::Missing(key) => write!(f, "there is no {key}"),
-            Self::BadValue { key, value } => write!(f, "{key} is {value:?}"),
+            Self::BadValue { key, value } => {
+                write!(f, "{key} is \"{}\"", value.as_bytes().escape_ascii())
+            }
             Self::TimedOut => f.write_str("the back end takes too long"),
         }
     }

@@ -117,15 +117,16 @@ fn level(name: &str) -> Option<LevelFilter> {
 
 /// Where `part` ends in `target`, if it is in there as whole segments.
 fn end_of(part: &str, target: &str) -> Option<usize> {
-    target
-        .rmatch_indices(part)
-        .map(|(start, _)| (start, start + part.len()))
-        .find(|&(start, end)| {
-            let (before, after) = (&target[..start], &target[end..]);
-            (before.is_empty() || before.ends_with("::"))
-                && (after.is_empty() || after.starts_with("::"))
+    let (target, part) = (target.as_bytes(), part.as_bytes());
+    let last = target.len().checked_sub(part.len())?;
+    let start = (0..=last).rev().find(|&start| {
+        let (before, rest) = target.split_at(start);
+        let border = |beside: &[u8], found| beside.is_empty() || found;
+        rest.strip_prefix(part).is_some_and(|after| {
+            border(before, before.ends_with(b"::")) && border(after, after.starts_with(b"::"))
         })
-        .map(|(_, end)| end)
+    })?;
+    Some(start + part.len())
 }
 
 #[cfg(test)]

@@ -127,7 +127,8 @@ struct Global(Lone<Talc<FromFrames, talc::DefaultBinning>>);
 
 // SAFETY: talc's own contract, with mutual exclusion by `Lone`; a re-entrant call fails.
 unsafe impl core::alloc::GlobalAlloc for Global {
-    #[inline]
+    // Not in each of a hundred places that allocate.
+    #[inline(never)]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let block = self.0.with(|talc| {
             // SAFETY: the caller promises a layout of non-zero size.
@@ -138,7 +139,7 @@ unsafe impl core::alloc::GlobalAlloc for Global {
             .map_or(core::ptr::null_mut(), NonNull::as_ptr)
     }
 
-    #[inline]
+    #[inline(never)]
     unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
         // SAFETY: the caller promises that `alloc` gave `at` for this layout.
         let _ = self.0.with(|talc| unsafe { talc.deallocate(at, layout) });

@@ -94,7 +94,11 @@ impl Disks {
         for (part, name) in [(Part::Files, &config.files), (Part::Pages, &config.pages)] {
             let Some(name) = name else { continue };
             let disk = name.parse().map_err(|bad| {
-                alloc::format!("--{}: '{}': {bad}", part.name(), name.escape_debug())
+                alloc::format!(
+                    "--{}: '{}': {bad}",
+                    part.name(),
+                    name.as_bytes().escape_ascii()
+                )
             })?;
             fat.away(part, "its disk was not there yet");
             parts.push((part, disk));

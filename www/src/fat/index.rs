@@ -201,7 +201,7 @@ fn fold(a: &[u8], b: &[u8]) -> Ordering {
 }
 
 /// Heap sort. It takes a tenth of the code of `sort_unstable_by`, which is 15 KiB in the guest.
-pub(super) fn sort<T>(items: &mut [T], less: impl Fn(&T, &T) -> bool) {
+pub(in crate::fat) fn sort<T>(items: &mut [T], less: impl Fn(&T, &T) -> bool) {
     let sift = |items: &mut [T], mut at: usize| {
         loop {
             let mut child = 2 * at + 1;

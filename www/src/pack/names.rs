@@ -65,7 +65,8 @@ pub fn is_name(name: &str) -> bool {
 }
 
 fn may_have(c: char) -> bool {
-    !c.is_ascii_control() && !"\"*/:<>?\\|".contains(c)
+    let special = matches!(c, '"' | '*' | '/' | ':' | '<' | '>' | '?' | '\\' | '|');
+    !special && !c.is_ascii_control()
 }
 
 /// The name that the file of a path has if nothing is in the way. `path` is as

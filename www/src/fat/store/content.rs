@@ -8,7 +8,7 @@ use super::answer::FatAnswer;
 use super::errors::Errors;
 use super::plain::{Hashes, Plain};
 use crate::encoding::{Accept, Encoding};
-use crate::fat::{File, Limits, MountError, ReadError, Volume};
+use crate::fat::{File, Limits, MountError, ReadError, Volume, index};
 use crate::media;
 use crate::pack::names::{self, Part};
 use crate::pack::{self, Body, Manifest, PackError};
@@ -405,6 +405,6 @@ fn list(numbers: impl Iterator<Item = u32>) -> Result<Vec<u32>, MountError> {
         all.try_reserve(1).map_err(|_| MountError::OutOfMemory)?;
         all.push(number);
     }
-    all.sort_unstable();
+    index::sort(&mut all, |one, other| one < other);
     Ok(all)
 }
