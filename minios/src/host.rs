@@ -16,6 +16,8 @@ mod map;
 mod platform;
 mod run;
 pub mod store;
+#[cfg(feature = "tap")]
+pub mod tap;
 
 use alloc::collections::BTreeMap;
 use alloc::rc::Rc;

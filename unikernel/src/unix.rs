@@ -1,5 +1,10 @@
-//! mir-www on Unix: the service over the kernel's sockets.
+//! mir-www on Unix: the service over the kernel's sockets, or over our own TCP/IP stack on a tap
+//! device.
 
+#[path = "unix/clock.rs"]
+mod clock;
+#[path = "unix/driven.rs"]
+mod driven;
 #[path = "unix/image.rs"]
 mod image;
 #[path = "unix/images.rs"]
@@ -12,6 +17,8 @@ mod listen;
 mod log_thread;
 #[path = "unix/site.rs"]
 mod site;
+#[path = "unix/tap/mod.rs"]
+mod tap;
 #[path = "unix/timers.rs"]
 mod timers;
 
@@ -29,14 +36,17 @@ use mio::net::UnixStream;
 use mio::{Events, Interest, Poll, Token};
 use rustix::process::{Resource, getrlimit, setrlimit};
 use signal_hook::consts::{SIGINT, SIGTERM};
-use www::Stack;
-use www::config::{self, Command, Config, KvRo, Platform};
+use www::config::{self, Command, Config, KvRo, NetKind, Platform};
 use www::http::{Limits, Service};
+use www::pack::Pack;
 use www::stats::Stats;
 use www::store::Site;
 
+use clock::Clock;
+use driven::Driven;
 use images::Watched;
 use kernel::Kernel;
+use tap::Direct;
 
 /// What the system calls a wrong command line (sysexits.h).
 const USAGE: u8 = 64;
@@ -54,12 +64,9 @@ const CONNECTIONS: usize = 50_000;
 /// Connections taken before those that are open get their turn.
 const ACCEPTED_A_TURN: u32 = 16;
 
-/// Waiting connections that have to go when there are no descriptors for new ones.
-const REAPED_AT_ONCE: u32 = 16;
-
 const SIGNAL: Token = Token(0);
 
-type Web = Service<Watched, Kernel>;
+type Web = Service<Watched, Clock>;
 
 fn main() -> ExitCode {
     since_start();
@@ -99,62 +106,97 @@ fn run(config: &Config) -> Result<(), Box<dyn Error>> {
         KvRo::Fat => None,
         KvRo::Direct => return Err("--kv_ro=direct is not there yet".into()),
     };
-    let listeners = listen::listen(config)?;
-    let urls: Vec<_> = listeners.iter().map(listen::url).collect();
-    let mut poll = Poll::new()?;
+    let clock = Clock::new();
+    let poll = Poll::new()?;
+    let registry = poll.registry().try_clone()?;
+    let wanted = config.max_connections.unwrap_or(CONNECTIONS);
+    match config.net {
+        NetKind::Socket => {
+            let kernel = Kernel::new(registry, listen::listen(config)?, &clock)?;
+            let site = site(config, pack, &clock)?;
+            serve(poll, kernel, site, clock, connections(config))
+        }
+        NetKind::Direct => {
+            let direct = Direct::new(config, &clock, &registry, wanted)?;
+            let site = site(config, pack, &clock)?;
+            // The rest is for those who come anew: HTTP knows better than TCP who can be spared
+            // for them.
+            serve(poll, direct, site, clock, wanted - wanted / 16)
+        }
+    }
+}
+
+fn site(
+    config: &Config,
+    pack: Option<Pack<'static>>,
+    clock: &Clock,
+) -> Result<Watched, images::NoImages> {
+    match pack {
+        Some(pack) => Ok(Watched::fixed(Site::Pack(pack))),
+        None => at_once(Watched::images(config, clock)),
+    }
+}
+
+fn serve<S: Driven>(
+    mut poll: Poll,
+    stack: S,
+    site: Watched,
+    clock: Clock,
+    connections: usize,
+) -> Result<(), Box<dyn Error>> {
     let mut signals = signals()?;
     poll.registry()
         .register(&mut signals, SIGNAL, Interest::READABLE)?;
-    let kernel = Kernel::new(poll.registry().try_clone()?, listeners)?;
     let executor = Executor::new();
-    let site = match pack {
-        Some(pack) => Watched::fixed(Site::Pack(pack)),
-        None => at_once(Watched::images(config, &kernel))?,
-    };
     let limits = Limits {
-        connections: connections(config),
+        connections,
         ..Limits::default()
     };
     let stats = Rc::new(Stats::default());
-    let service = Rc::new(Service::new(site, kernel.clone(), limits, stats));
+    let service = Rc::new(Service::new(site, clock.clone(), limits, stats));
     let spawner = executor.spawner();
     spawner
-        .spawn(accept(kernel.clone(), service.clone(), spawner.clone()))
+        .spawn(accept(stack.clone(), service.clone(), spawner.clone()))
         .map_err(|_| "no memory to start")?;
     // Whoever started this may wait for the line, and may have stopped to listen.
-    let _ = writeln!(io::stdout(), "mir-www serves {}", urls.join(" and "));
+    let _ = writeln!(
+        io::stdout(),
+        "mir-www serves {}",
+        stack.urls().join(" and ")
+    );
 
     let mut events = Events::with_capacity(1024);
     let mut stop_at: Option<Instant> = None;
     loop {
         let busy = executor.run_ready();
-        if kernel.starved() {
-            let reaped = (0..REAPED_AT_ONCE).map(|_| service.reap());
-            if reaped.filter(|reaped| *reaped).count() > 0 {
-                kernel.resume();
-            }
+        let more = stack.turn()?;
+        let reaped = (0..stack.wants_room()).map(|_| service.reap());
+        if reaped.filter(|reaped| *reaped).count() > 0 {
+            stack.made_room();
         }
         if stop_at.is_some_and(|at| service.active() == 0 || at <= Instant::now()) {
+            stack.report();
             log::info!(target: "unix", "stopped: {}", service.report());
             return Ok(());
         }
         let left = stop_at.map(|at| at.saturating_duration_since(Instant::now()));
-        let quiet = match busy || executor.is_ready() {
+        let quiet = match busy || more || executor.is_ready() {
             true => Some(Duration::ZERO),
-            false => [kernel.quiet_for(), left].into_iter().flatten().min(),
+            false => [stack.quiet_for(), left].into_iter().flatten().min(),
         };
         match poll.poll(&mut events, quiet) {
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             result => result?,
         }
-        kernel.tick();
+        clock.tick();
+        stack.tick();
         for event in &events {
             if event.token() != SIGNAL {
-                kernel.event(event);
+                stack.event(event);
             } else if stop_at.is_some() {
                 return Ok(());
             } else if signals.read(&mut [0; 16]).is_ok() {
-                kernel.stop_listening();
+                stack.stop_listening();
                 service.drain();
                 stop_at = Some(Instant::now() + DRAIN);
             }
@@ -174,10 +216,10 @@ fn at_once<F: Future>(future: F) -> F::Output {
 }
 
 /// Takes connections and serves each in a task of its own.
-async fn accept(kernel: Kernel, service: Rc<Web>, spawner: Spawner) {
+async fn accept<S: Driven>(stack: S, service: Rc<Web>, spawner: Spawner) {
     loop {
         for _ in 0..ACCEPTED_A_TURN {
-            let socket = Stack::accept(&kernel).await;
+            let socket = stack.accept().await;
             let service = service.clone();
             // If there is no memory for a task, the connection is reset, and others go on.
             let _ = spawner.spawn(async move { service.serve(socket).await });

@@ -12,8 +12,8 @@ use www::fat::{FatStore, Limits};
 use www::pack::names::Part;
 use www::store::{Lookup, Site, SiteAnswer, Store, StoreError};
 
+use crate::clock::Clock;
 use crate::image::{Identity, Image};
-use crate::kernel::Kernel;
 
 /// Bytes of the cache, if nothing is said. The system has the images in memory as well.
 const CACHE: usize = 32 << 20;
@@ -37,7 +37,7 @@ pub(crate) struct Watched {
 struct Images {
     fat: FatStore<Image>,
     watched: Vec<File>,
-    kernel: Kernel,
+    clock: Clock,
     looked: Cell<Instant>,
 }
 
@@ -69,9 +69,9 @@ impl Watched {
 
     /// The site on the images that `config` names. A part whose image cannot be used is away, until
     /// it can.
-    pub(crate) async fn images(config: &Config, kernel: &Kernel) -> Result<Self, NoImages> {
+    pub(crate) async fn images(config: &Config, clock: &Clock) -> Result<Self, NoImages> {
         let cache = Cache::new(config.cache.unwrap_or(CACHE));
-        let fat = FatStore::new(&cache, kernel.clone());
+        let fat = FatStore::new(&cache, clock.clone());
         let named = [(Part::Files, &config.files), (Part::Pages, &config.pages)];
         let watched = named.into_iter().filter_map(|(part, path)| {
             Some(File {
@@ -83,8 +83,8 @@ impl Watched {
         let images = Images {
             fat,
             watched: watched.collect(),
-            kernel: kernel.clone(),
-            looked: Cell::new(kernel.now()),
+            clock: clock.clone(),
+            looked: Cell::new(clock.now()),
         };
         for file in &images.watched {
             images.mount(file).await;
@@ -104,7 +104,7 @@ impl Images {
     /// Looks whether images were replaced, if nobody did lately, and mounts those that were. Others
     /// who ask meanwhile get what was there before.
     async fn look(&self) {
-        let now = self.kernel.now();
+        let now = self.clock.now();
         if now.duration_since(self.looked.get()) < LOOK {
             return;
         }

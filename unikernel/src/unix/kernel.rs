@@ -9,14 +9,17 @@ use std::io::{ErrorKind, IoSlice, Read, Write};
 use std::net::{Shutdown, SocketAddr};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use mio::event::Event;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Registry, Token};
 use rustix::io::Errno;
-use www::{Clock, Conn, ConnError, Stack};
+use www::{Conn, ConnError, Stack};
 
+use crate::clock::Clock;
+use crate::driven::{Driven, FIRST_TOKEN};
+use crate::listen;
 use crate::timers::Timers;
 
 /// Parts of a gathered write that are passed on; what is beyond waits for the next.
@@ -31,11 +34,14 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// Connections that may be gone before they are taken, one after the other.
 const GONE_IN_A_ROW: u32 = 1000;
 
+/// Waiting connections that have to go when there are no descriptors for new ones.
+const REAPED_AT_ONCE: u32 = 16;
+
 /// Time between two complaints about that.
 const COMPLAIN: Duration = Duration::from_secs(10);
 
 /// Tokens below this are not connections.
-const FIRST_CONN: usize = 16;
+const FIRST_CONN: usize = FIRST_TOKEN + 15;
 
 /// What listens, and all of its connections. Cheap to clone.
 #[derive(Clone)]
@@ -47,7 +53,8 @@ struct Inner {
     accept: Accept,
     slots: RefCell<Slots>,
     timers: RefCell<Timers>,
-    now: Cell<Instant>,
+    clock: Clock,
+    urls: Vec<String>,
 }
 
 #[derive(Default)]
@@ -81,22 +88,38 @@ impl Kernel {
     pub(crate) fn new(
         registry: Registry,
         mut listeners: Vec<TcpListener>,
+        clock: &Clock,
     ) -> std::io::Result<Self> {
         for (i, listener) in listeners.iter_mut().enumerate() {
-            registry.register(listener, Token(i + 1), Interest::READABLE)?;
+            registry.register(listener, Token(FIRST_TOKEN + i), Interest::READABLE)?;
         }
+        let urls = listeners.iter().map(listen::url).collect();
         Ok(Self(Rc::new(Inner {
             registry,
             listeners: RefCell::new(listeners),
             accept: Accept::default(),
             slots: RefCell::default(),
             timers: RefCell::default(),
-            now: Cell::new(Instant::now()),
+            clock: clock.clone(),
+            urls,
         })))
     }
+}
 
-    /// How long nothing happens by itself.
-    pub(crate) fn quiet_for(&self) -> Option<Duration> {
+impl Driven for Kernel {
+    fn wants_room(&self) -> u32 {
+        // Connections could not be taken since the last call, for want of descriptors or memory.
+        match self.0.accept.starved.take() {
+            true => REAPED_AT_ONCE,
+            false => 0,
+        }
+    }
+
+    fn made_room(&self) {
+        self.resume();
+    }
+
+    fn quiet_for(&self) -> Option<Duration> {
         let deadline = self.0.timers.borrow().first();
         let first = [deadline, self.0.accept.paused_until.get()]
             .into_iter()
@@ -106,15 +129,8 @@ impl Kernel {
         Some(first.saturating_duration_since(Instant::now()) + Duration::from_millis(1))
     }
 
-    /// The time when this turn began.
-    pub(crate) fn now(&self) -> Instant {
-        self.0.now.get()
-    }
-
-    /// Takes the time, and wakes whose deadline has passed.
-    pub(crate) fn tick(&self) {
-        let now = Instant::now();
-        self.0.now.set(now);
+    fn tick(&self) {
+        let now = self.0.clock.now();
         if self
             .0
             .accept
@@ -129,8 +145,7 @@ impl Kernel {
         }
     }
 
-    /// Takes note of what epoll says.
-    pub(crate) fn event(&self, event: &Event) {
+    fn event(&self, event: &Event) {
         let Token(token) = event.token();
         let Some(slot) = token.checked_sub(FIRST_CONN) else {
             return self.0.wake_accept();
@@ -143,28 +158,12 @@ impl Kernel {
         });
     }
 
-    /// Whether connections could not be taken since the last call, for want of descriptors or
-    /// memory.
-    pub(crate) fn starved(&self) -> bool {
-        self.0.accept.starved.take()
-    }
-
-    /// Ends the pause that follows.
-    pub(crate) fn resume(&self) {
-        self.0.accept.paused_until.set(None);
-        self.0.wake_accept();
-    }
-
-    /// Accepts no more.
-    pub(crate) fn stop_listening(&self) {
+    fn stop_listening(&self) {
         self.0.listeners.borrow_mut().clear();
     }
-}
 
-impl Clock for Kernel {
-    fn unix_time(&self) -> u64 {
-        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-        since.map_or(0, |since| since.as_secs())
+    fn urls(&self) -> Vec<String> {
+        self.0.urls.clone()
     }
 }
 
@@ -178,7 +177,7 @@ impl Stack for Kernel {
                 Ok(Some(socket)) => return Poll::Ready(socket),
                 Ok(None) => accept.ready.set(false),
                 Err(error) => {
-                    let now = self.0.now.get();
+                    let now = self.0.clock.now();
                     if accept.silent_until.get().is_none_or(|until| until <= now) {
                         log::warn!(target: "unix", "no connection can be taken: {error}");
                         accept.silent_until.set(Some(now + COMPLAIN));
@@ -194,6 +193,12 @@ impl Stack for Kernel {
 }
 
 impl Kernel {
+    /// Ends the pause after a connection that could not be taken.
+    fn resume(&self) {
+        self.0.accept.paused_until.set(None);
+        self.0.wake_accept();
+    }
+
     /// The next connection, if there is one. Fails if it would for any.
     fn accept(&self) -> std::io::Result<Option<Socket>> {
         for listener in self.0.listeners.borrow().iter() {
@@ -296,7 +301,7 @@ impl Socket {
         operation: impl FnOnce(&TcpStream) -> std::io::Result<(O, bool)>,
     ) -> Poll<Result<O, ConnError>> {
         let inner = &self.kernel.0;
-        if inner.timers.borrow().passed(self.slot, inner.now.get()) {
+        if inner.timers.borrow().passed(self.slot, inner.clock.now()) {
             return Poll::Ready(Err(ConnError::TimedOut));
         }
         let slots = &mut *inner.slots.borrow_mut();
@@ -393,7 +398,7 @@ impl Conn for Socket {
     }
 
     fn set_deadline(&mut self, after: Option<Duration>) {
-        let deadline = after.and_then(|after| self.kernel.0.now.get().checked_add(after));
+        let deadline = after.and_then(|after| self.kernel.0.clock.now().checked_add(after));
         self.kernel.0.timers.borrow_mut().set(self.slot, deadline);
     }
 

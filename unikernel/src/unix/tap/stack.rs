@@ -1,0 +1,320 @@
+//! The stack on its device, driven by the loop.
+
+use std::cell::Cell;
+use std::error::Error;
+use std::fmt;
+use std::io;
+use std::net::IpAddr;
+use std::os::fd::AsRawFd;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use minios::host::tap::{Offloads, OpenError, Tap};
+use mio::event::Event;
+use mio::unix::SourceFd;
+use mio::{Interest, Registry, Token};
+use rustix::rand::GetRandomFlags;
+use smoltcp::wire::{Ipv4Cidr, Ipv6Cidr};
+use www::Stack;
+use www::config::{Config, DEFAULT_IPV4, DEFAULT_TAP, Ipv6};
+use www::net::{Dhcp, Learn, Net, NetConn, Source, link_local};
+
+use super::address;
+use super::capture::Capture;
+use super::device::Device;
+use crate::clock::Clock;
+use crate::driven::{Driven, FIRST_TOKEN};
+
+/// Bytes that sockets and their buffers may take, if they are wanted.
+const MEMORY: usize = 256 << 20;
+
+/// What smoltcp can do with: from IPv6's least to Ethernet's largest.
+const MTU: std::ops::RangeInclusive<usize> = 1280..=9216;
+
+/// Our own stack on a tap device.
+#[derive(Clone)]
+pub(crate) struct Direct(Rc<Inner>);
+
+struct Inner {
+    net: Net<Device>,
+    clock: Clock,
+    start: Instant,
+    name: String,
+    port: u16,
+    /// When the stack wants its next turn, if nothing happens before.
+    deadline: Cell<Option<Instant>>,
+    refused: Cell<u64>,
+}
+
+/// Why there is no stack.
+#[derive(Debug)]
+pub(crate) enum DirectError {
+    Tap { name: String, why: OpenError },
+    Mtu { name: String, mtu: usize },
+    Capture { name: String, why: io::Error },
+    Gone { name: String },
+    System(io::Error),
+}
+
+impl fmt::Display for DirectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tap { name, why } => {
+                write!(f, "{name} {why}")?;
+                match why {
+                    OpenError::Denied { exists: false } => {
+                        write!(f, ": sudo scripts/tap up --tap={name} makes it for you")
+                    }
+                    OpenError::Denied { exists: true } => {
+                        write!(f, ": sudo scripts/tap up --tap={name} makes it yours")
+                    }
+                    OpenError::Driver => f.write_str(": sudo chmod 666 /dev/net/tun"),
+                    OpenError::NoDriver(_) => f.write_str(": sudo modprobe tun"),
+                    OpenError::Busy | OpenError::Kind => {
+                        f.write_str(": choose another with --tap=NAME")
+                    }
+                    OpenError::Name => {
+                        f.write_str(": at most 15 bytes, without spaces, '/', ':' and '%'")
+                    }
+                    OpenError::Other(_) => Ok(()),
+                }
+            }
+            Self::Mtu { name, mtu } => {
+                let (least, most) = (MTU.start(), MTU.end());
+                write!(
+                    f,
+                    "{name} has an MTU of {mtu}: sudo ip link set {name} mtu 1500; from "
+                )?;
+                write!(f, "{least} to {most} will do")
+            }
+            Self::Capture { name, why } => write!(f, "cannot write {name}: {why}"),
+            Self::Gone { name } => write!(f, "{name} has been removed"),
+            Self::System(error) => error.fmt(f),
+        }
+    }
+}
+
+impl Error for DirectError {}
+
+impl Direct {
+    /// A stack on the tap device that `config` names, for so many connections.
+    pub(crate) fn new(
+        config: &Config,
+        clock: &Clock,
+        registry: &Registry,
+        connections: usize,
+    ) -> Result<Self, DirectError> {
+        let name = config.tap.as_deref().unwrap_or(DEFAULT_TAP).to_owned();
+        let tap = match Tap::open(&name) {
+            Ok(tap) => tap,
+            Err(why) => return Err(DirectError::Tap { name, why }),
+        };
+        let mtu = up(&tap).map_err(DirectError::System)?;
+        if !MTU.contains(&mtu) {
+            return Err(DirectError::Mtu { name, mtu });
+        }
+        let capture = config.pcap.as_ref().map(|file| {
+            Capture::create(file).map_err(|why| DirectError::Capture {
+                name: file.clone(),
+                why,
+            })
+        });
+        let capture = capture.transpose()?;
+        registry
+            .register(
+                &mut SourceFd(&tap.as_raw_fd()),
+                Token(FIRST_TOKEN),
+                Interest::READABLE,
+            )
+            .map_err(DirectError::System)?;
+        let mac = config.mac.unwrap_or_else(|| address::mac(&name));
+        let [a, b, c, d, e, g] = mac;
+        log::info!(
+            target: "net",
+            "{name}: {a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}, MTU {mtu}, {}",
+            agreed(tap.offloads())
+        );
+        let mut seed = [0; 32];
+        rustix::rand::getrandom(&mut seed, GetRandomFlags::empty())
+            .map_err(|error| DirectError::System(error.into()))?;
+        let mut stack = www::net::Config::new(mac, config.http_port, seed);
+        stack.memory = MEMORY;
+        stack.max_connections = connections;
+        addresses(config, &name, &mut stack);
+        let device = Device::new(tap, &name, mtu, capture);
+        let net = Net::new(device, stack, www::net::Instant::ZERO);
+        net.announce(www::net::Instant::ZERO);
+        Ok(Self(Rc::new(Inner {
+            net,
+            clock: clock.clone(),
+            start: clock.now(),
+            name,
+            port: config.http_port,
+            deadline: Cell::new(None),
+            refused: Cell::new(0),
+        })))
+    }
+
+    fn now(&self) -> www::net::Instant {
+        // Rounded up, so that a deadline that has come is not asked for again.
+        let since = self.0.clock.now().duration_since(self.0.start);
+        let micros = since.as_nanos().div_ceil(1000);
+        www::net::Instant::from_micros(i64::try_from(micros).unwrap_or(i64::MAX))
+    }
+}
+
+impl Stack for Direct {
+    type Conn = NetConn<Device>;
+
+    fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<NetConn<Device>> {
+        self.0.net.poll_accept(cx)
+    }
+}
+
+impl Driven for Direct {
+    fn turn(&self) -> Result<bool, Box<dyn Error>> {
+        let inner = &*self.0;
+        let now = self.now();
+        let next = inner.net.poll(now);
+        let (more, gone, recovered) = inner.net.with_device(|device| {
+            let more = device.is_readable();
+            (more, device.is_gone(), device.take_recovered())
+        });
+        if gone {
+            let name = inner.name.clone();
+            return Err(DirectError::Gone { name }.into());
+        }
+        if recovered {
+            inner.net.announce(now);
+        }
+        let deadline = next.deadline.map(|at| at.total_micros());
+        let deadline = deadline.map(|at| Duration::from_micros(u64::try_from(at).unwrap_or(0)));
+        inner
+            .deadline
+            .set(deadline.and_then(|at| inner.start.checked_add(at)));
+        Ok(next.more || more)
+    }
+
+    fn wants_room(&self) -> u32 {
+        // Whoever found no memory sends again soon; somebody who only waits makes room until then.
+        let short = self.0.net.out_of_memory();
+        u32::from(self.0.refused.replace(short) != short)
+    }
+
+    fn quiet_for(&self) -> Option<Duration> {
+        self.0.net.with_device(Device::settle);
+        let deadline = self.0.deadline.get()?;
+        Some(deadline.saturating_duration_since(Instant::now()))
+    }
+
+    fn event(&self, _: &Event) {
+        self.0.net.with_device(Device::event);
+    }
+
+    fn urls(&self) -> Vec<String> {
+        let inner = &*self.0;
+        let addresses = inner.net.addresses();
+        let chosen = addresses
+            .iter()
+            .filter(|own| own.source != Source::LinkLocal);
+        let mut urls: Vec<_> = chosen
+            .map(|own| url(own.cidr.address().into(), inner.port))
+            .collect();
+        if urls.is_empty() {
+            // Until others are learned.
+            let local = addresses.first().map(|own| own.cidr.address());
+            urls.extend(local.map(|own| match inner.port {
+                80 => format!("http://[{own}%{}]/", inner.name),
+                port => format!("http://[{own}%{}]:{port}/", inner.name),
+            }));
+        }
+        urls
+    }
+
+    fn report(&self) {
+        let name = &self.0.name;
+        let counts = self.0.net.with_device(|device| device.counts());
+        log::info!(
+            target: "net",
+            "{name}: {} frames in, {} longer than the MTU, {} refused; {} out, {} longer, {} lost",
+            counts.received,
+            counts.received_large,
+            counts.refused,
+            counts.sent,
+            counts.sent_large,
+            counts.lost
+        );
+    }
+}
+
+/// Brings the host's end up, if this user may; says its MTU.
+fn up(tap: &Tap) -> io::Result<usize> {
+    let name = tap.name();
+    if tap.made() {
+        log::info!(
+            target: "net",
+            "{name} was made, until this ends: sudo scripts/tap up --tap={name} gives the host an address on it"
+        );
+    }
+    if let Err(error) = tap.bring_up() {
+        log::warn!(target: "net", "{name} is down, and stays so ({error}): sudo ip link set {name} up");
+    }
+    tap.mtu()
+}
+
+/// What was agreed with the kernel, in words.
+fn agreed(offloads: Offloads) -> &'static str {
+    match offloads {
+        Offloads { send: false, .. } => "no offloads",
+        Offloads {
+            receive_checksum: false,
+            ..
+        } => "checksums and segmentation of what is sent are left to the host",
+        Offloads {
+            receive_segments: false,
+            ..
+        } => "checksums are left out both ways, segmentation is left to the host",
+        _ => "checksums and segmentation are left out both ways",
+    }
+}
+
+/// Tells the stack which addresses it has and how to get others, and says where each comes from.
+fn addresses(config: &Config, tap: &str, stack: &mut www::net::Config) {
+    let port = config.http_port;
+    let mut learn = Learn::new();
+    if config.dhcp {
+        let hostname = address::hostname();
+        learn.dhcp = Some(Dhcp { hostname });
+        log::info!(target: "net", "asking for an IPv4 address by DHCP");
+    } else {
+        let (net, from) = match config.ipv4 {
+            Some(net) => (net, "from --ipv4"),
+            None => (DEFAULT_IPV4, "the default"),
+        };
+        stack.ipv4 = Some(Ipv4Cidr::new(net.address, net.prefix));
+        log::info!(target: "net", "{}, {net}, {from}", url(net.address.into(), port));
+    }
+    learn.slaac = config.ipv6 == Ipv6::Auto;
+    if let Some(net) = config.ipv6.asked() {
+        stack.ipv6.push(Ipv6Cidr::new(net.address, net.prefix));
+        log::info!(target: "net", "{}, {net}, from --ipv6", url(net.address.into(), port));
+    }
+    let local = link_local(stack.mac);
+    log::info!(target: "net", "http://[{local}%{tap}]:{port}/, link-local");
+    if config.ipv4_gateway.is_some() || config.ipv6_gateway.is_some() {
+        log::info!(target: "net", "a gateway is not needed: answers go where the question came from");
+    }
+    stack.learn = Some(learn);
+}
+
+fn url(address: IpAddr, port: u16) -> String {
+    let host = match address {
+        IpAddr::V4(ip) => ip.to_string(),
+        IpAddr::V6(ip) => format!("[{ip}]"),
+    };
+    match port {
+        80 => format!("http://{host}/"),
+        port => format!("http://{host}:{port}/"),
+    }
+}
