@@ -8,20 +8,20 @@ mod bus;
 mod deceit;
 mod job;
 
-pub use bus::{Backend, Offer, Refused};
+pub use bus::{Backend, Offer};
 pub use deceit::Deceit;
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::cell::RefCell;
-use core::fmt;
 use core::time::Duration;
 
 use minios::exec::race;
+use minios::host::bus::AttachError;
 use minios::host::{GrantError, Mapping, map_all};
 use minios::ring::{Broken, request};
-use minios::{Access, DomId, Domain, EventError, Grant, Instant, Port, PortNumber};
+use minios::{Access, DomId, Domain, Grant, Instant, Port, PortNumber};
 
 use crate::wire::{BlkRing, DIRECT, Response, SECTOR};
 use job::Job;
@@ -178,27 +178,6 @@ pub struct Wiring {
     pub port: u32,
     /// What the frontend ought to call the device.
     pub handle: u16,
-}
-
-/// Why a backend cannot connect.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AttachError {
-    /// A ring's page cannot be mapped.
-    Grant(GrantError),
-    /// A ring is no ring.
-    Ring(Broken),
-    /// A port cannot be bound.
-    Port(EventError),
-}
-
-impl fmt::Display for AttachError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            AttachError::Grant(error) => error.fmt(f),
-            AttachError::Ring(error) => error.fmt(f),
-            AttachError::Port(error) => error.fmt(f),
-        }
-    }
 }
 
 /// A backend's half of a connected device.

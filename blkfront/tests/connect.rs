@@ -25,7 +25,7 @@ fn what_is_agreed_is_written_and_nothing_else() {
             ..Manner::linux()
         };
         let pair = Pair::new(&media(), manner, Config::default());
-        let key = |key: &str| pair.backend.read(key);
+        let key = |key: &str| pair.backend.bus.read(key);
         assert_eq!(key("protocol").as_deref(), Some("x86_64-abi"));
         assert_eq!(key("feature-persistent").as_deref(), Some("1"));
         assert_eq!(key("state").as_deref(), Some("4"));
@@ -120,15 +120,15 @@ fn properties_may_come_late() {
             let backend = rig.plug(&media(), &offer);
             let (back, front) = (rig.accept(&backend), rig.connect(config()));
             rig.run_for(Duration::from_secs(5));
-            assert_eq!(backend.frontend_state(), Some(XenbusState::Initialised));
+            assert_eq!(backend.bus.frontend_state(), Some(XenbusState::Initialised));
             assert!(front.borrow().is_none(), "{key}");
             let back = back.take().expect("accepted").expect("joined");
             if comes {
-                backend.write(key, "512");
+                backend.bus.write(key, "512");
                 rig.settle();
                 let (front, link) = front.take().expect("an outcome").expect("a device");
                 assert_eq!(front.phase(), Phase::Running);
-                assert_eq!(backend.frontend_state(), Some(XenbusState::Connected));
+                assert_eq!(backend.bus.frontend_state(), Some(XenbusState::Connected));
                 drop((back, link));
                 assert_eq!(front.phase(), Phase::Closed);
             } else {
@@ -172,7 +172,7 @@ fn properties_that_cannot_be_are_refused() {
         let offer = Offer::new(Manner::linux()).with_connected(key, Some(value));
         let backend = rig.plug(&media(), &offer);
         let serving = Rc::clone(&backend);
-        let served = Rig::start(&rig.host, async move { serving.serve().await });
+        let served = rig.start_on_host(async move { serving.serve().await });
         let front = rig.connect(config());
         rig.run_for(Duration::from_secs(2));
         assert_eq!(
@@ -181,7 +181,7 @@ fn properties_that_cannot_be_are_refused() {
             "{key}"
         );
         assert!(served.take().is_some_and(|served| served.is_ok()));
-        assert_eq!(backend.frontend_state(), Some(XenbusState::Closed));
+        assert_eq!(backend.bus.frontend_state(), Some(XenbusState::Closed));
         rig.clean();
     }
 }
@@ -214,7 +214,7 @@ fn a_backend_that_counts_in_other_units_is_refused() {
         };
         let backend = rig.plug(&media(), &Offer::new(manner));
         let serving = Rc::clone(&backend);
-        let served = Rig::start(&rig.host, async move { serving.serve().await });
+        let served = rig.start_on_host(async move { serving.serve().await });
         let front = rig.connect(config());
         rig.run_for(Duration::from_secs(2));
         let error = Some(ConnectError::Unit(sector_size as u32));
@@ -229,10 +229,10 @@ fn a_backend_may_take_its_time() {
     for (before, offers, connects) in [(29, true, true), (31, false, true), (1, true, false)] {
         let rig = Rig::new();
         let backend = rig.plug(&media(), &Offer::new(Manner::linux()));
-        backend.set_state(XenbusState::Initialising);
+        backend.bus.set_state(XenbusState::Initialising);
         let front = rig.connect(config());
         rig.run_for(Duration::from_secs(before));
-        backend.set_state(XenbusState::InitWait);
+        backend.bus.set_state(XenbusState::InitWait);
         rig.run_for(Duration::from_secs(29));
         let back = connects.then(|| rig.accept(&backend));
         rig.run_for(Duration::from_secs(2));
@@ -255,10 +255,10 @@ fn a_backend_may_give_up_or_vanish_while_connecting() {
         let backend = rig.plug(&media(), &Offer::new(Manner::linux()));
         let front = rig.connect(config());
         rig.settle();
-        assert_eq!(backend.frontend_state(), Some(XenbusState::Initialised));
+        assert_eq!(backend.bus.frontend_state(), Some(XenbusState::Initialised));
         match state {
-            Some(state) => backend.set_state(state),
-            None => backend.vanish(),
+            Some(state) => backend.bus.set_state(state),
+            None => backend.bus.vanish(),
         }
         rig.run_for(Duration::from_secs(31));
         let error = front.take().expect("an outcome").err();
@@ -277,7 +277,7 @@ fn a_device_left_in_use_is_closed_first() {
     let rig = Rig::new();
     let backend = rig.plug(&media(), &Offer::new(Manner::linux()));
     let first = Rc::clone(&backend);
-    let served = Rig::start(&rig.host, async move {
+    let served = rig.start_on_host(async move {
         let first = first.serve().await;
         assert!(first.is_ok());
     });
@@ -289,7 +289,7 @@ fn a_device_left_in_use_is_closed_first() {
     let again = rig.connect(config());
     rig.run_for(Duration::from_millis(10));
     assert!(served.take().is_some());
-    backend.set_state(XenbusState::InitWait);
+    backend.bus.set_state(XenbusState::InitWait);
     let back = rig.accept(&backend);
     rig.settle();
     assert!(back.take().expect("accepted").is_ok());
@@ -310,7 +310,10 @@ fn what_runs_out_while_connecting_is_an_error() {
         }
         let front = rig.connect(config());
         rig.settle();
-        assert_eq!(backend.frontend_state(), Some(XenbusState::Initialising));
+        assert_eq!(
+            backend.bus.frontend_state(),
+            Some(XenbusState::Initialising)
+        );
         let error = front.take().expect("an outcome").err();
         rig.clean();
         error
@@ -367,7 +370,7 @@ fn disks_are_found_by_name_and_by_slot() {
     let rig = Rig::new();
     let resolve = |disk: Disk| {
         let store = rig.store.clone();
-        let resolved = rig.spawn(async move { disk.resolve(&store).await });
+        let resolved = rig.start(async move { disk.resolve(&store).await });
         rig.settle();
         resolved.take().expect("an outcome")
     };
@@ -391,7 +394,7 @@ fn a_store_that_fails_is_an_error() {
     let rig = Rig::new();
     let (domain, store) = (rig.guest.0.clone(), rig.store.clone());
     rig.server.misbehave(GUEST).lie = Some(Lie::UnknownType);
-    let front = rig.spawn(async move { Blkfront::connect(&domain, &store, XVDA, &config()).await });
+    let front = rig.start(async move { Blkfront::connect(&domain, &store, XVDA, &config()).await });
     rig.settle();
     assert!(matches!(
         front.take().expect("an outcome").err(),

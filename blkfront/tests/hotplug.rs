@@ -28,7 +28,7 @@ struct Seen {
 fn reader(rig: &Rig) -> Rc<Seen> {
     let seen = Rc::new(Seen::default());
     let (domain, store, holder) = (rig.guest.0.clone(), rig.store.clone(), Rc::clone(&seen));
-    rig.spawn(async move {
+    rig.start(async move {
         loop {
             wait_for(&store, XVDA).await.expect("a store");
             let small = Config {
@@ -49,7 +49,7 @@ fn reader(rig: &Rig) -> Rc<Seen> {
     });
     for task in 0..4u64 {
         let (domain, seen) = (rig.guest.0.clone(), Rc::clone(&seen));
-        rig.spawn(async move {
+        rig.start(async move {
             let expected = pattern(300 * 1024);
             for round in 0u64.. {
                 let device = seen.device.borrow().clone();
@@ -79,7 +79,7 @@ fn reader(rig: &Rig) -> Rc<Seen> {
 
 fn serve(rig: &Rig, backend: &Rc<Backend>) -> common::Slot<bool> {
     let backend = Rc::clone(backend);
-    Rig::start(&rig.host, async move {
+    rig.start_on_host(async move {
         let (stats, fatal) = backend.serve().await.expect("a frontend");
         assert_eq!(fatal, None);
         stats.requests > 0
@@ -113,7 +113,7 @@ fn a_disk_comes_and_goes_under_load() {
         backend.detach();
         rig.run_for(Duration::from_millis(20));
         assert_eq!(served.take(), Some(true), "closed in good order");
-        assert_eq!(backend.frontend_state(), Some(XenbusState::Closed));
+        assert_eq!(backend.bus.frontend_state(), Some(XenbusState::Closed));
         assert_eq!(rig.hypervisor.grants(GUEST), 0);
         assert_eq!(rig.hypervisor.pages(GUEST), before);
         assert!(seen.device.borrow().is_none());
@@ -123,7 +123,7 @@ fn a_disk_comes_and_goes_under_load() {
             round as usize + 1,
             "not yet gone, not again"
         );
-        backend.remove();
+        backend.bus.remove();
         rig.run_for(Duration::from_millis(500));
     }
     assert!(seen.failed.get() >= 30, "some were under way");
@@ -145,10 +145,10 @@ fn a_backend_that_vanishes_is_as_one_that_closes() {
         back.poll();
         assert_eq!(seen.connections.get(), round);
         drop(back);
-        backend.vanish();
+        backend.bus.vanish();
         rig.run_for(Duration::from_millis(10));
         assert_eq!(rig.hypervisor.grants(GUEST), 0);
-        backend.remove();
+        backend.bus.remove();
         rig.run_for(Duration::from_millis(10));
     }
     assert!(seen.failed.get() > 0);
@@ -172,10 +172,10 @@ fn a_backend_may_be_restarted() {
         assert_eq!(seen.connections.get(), round);
         assert!(seen.reads.get() > round * 50);
         // It stays online.
-        backend.set_state(XenbusState::Closing);
+        backend.bus.set_state(XenbusState::Closing);
         rig.run_for(Duration::from_millis(1));
         assert_eq!(served.take(), Some(true));
-        backend.set_state(XenbusState::InitWait);
+        backend.bus.set_state(XenbusState::InitWait);
     }
     assert_eq!(rig.guest.0.leaked(), 0);
 }
@@ -185,7 +185,7 @@ fn waiting_for_a_disk_ends_when_it_is_there() {
     let rig = Rig::new();
     let waiting = |store: &Store| {
         let store = store.clone();
-        rig.spawn(async move { wait_for(&store, XVDA).await })
+        rig.start(async move { wait_for(&store, XVDA).await })
     };
     let first = waiting(&rig.store);
     rig.run_for(Duration::from_secs(1));
@@ -218,7 +218,7 @@ fn waiting_for_a_disk_ends_when_it_is_there() {
     let second = waiting(&rig.store);
     rig.settle();
     assert_eq!(second.take(), Some(Ok(())));
-    backend.set_state(XenbusState::Closed);
+    backend.bus.set_state(XenbusState::Closed);
     let third = waiting(&rig.store);
     rig.settle();
     assert_eq!(third.take(), Some(Ok(())), "online: it comes back");
@@ -232,7 +232,7 @@ fn what_is_under_way_fails_when_the_device_closes() {
         let reads: Vec<_> = (0..5).map(|n| pair.read_at(n * 4096, 700_000)).collect();
         let write = pair.write(0, &[1; 4096]);
         let changes = pair.front.clone();
-        let resized = pair.rig.spawn(async move {
+        let resized = pair.rig.start(async move {
             let sectors = changes.sectors();
             changes.resized(sectors).await == sectors
         });
@@ -241,7 +241,7 @@ fn what_is_under_way_fails_when_the_device_closes() {
         let link = Rc::clone(&pair.link);
         match by_backend {
             true => pair.backend.detach(),
-            false => drop(pair.rig.spawn(async move { link.shutdown().await })),
+            false => drop(pair.rig.start(async move { link.shutdown().await })),
         }
         pair.rig.settle();
         for read in reads {
@@ -270,7 +270,7 @@ fn pages_that_are_kept_are_leaked_and_counted() {
     assert!(pair.finish(&read).is_ok());
     pair.backend.detach();
     pair.rig.settle();
-    pair.backend.set_state(XenbusState::Closed);
+    pair.backend.bus.set_state(XenbusState::Closed);
     pair.rig.settle();
     assert_eq!(pair.run.take(), Some(Ok(())));
     // Ten pages of the first chunk of 16, one of segments or none, and the ring.
@@ -284,7 +284,7 @@ fn a_backend_that_does_not_let_go_in_time_is_an_error() {
     let media = Media::new(pattern(1 << 20));
     let pair = Pair::new(&media, Manner::linux(), config());
     let link = Rc::clone(&pair.link);
-    let closed = pair.rig.spawn(async move { link.shutdown().await });
+    let closed = pair.rig.start(async move { link.shutdown().await });
     pair.rig.run_for(Duration::from_secs(2));
     assert_eq!(closed.take(), Some(Err(XenbusError::TimedOut)));
     assert_eq!(
@@ -303,7 +303,7 @@ fn a_dropped_link_ends_the_device() {
     rig.settle();
     let (front, link) = front.take().expect("an outcome").expect("a device");
     let reading = front.clone();
-    let read = rig.spawn(async move { reading.read_at(0, &mut [0; 100]).await });
+    let read = rig.start(async move { reading.read_at(0, &mut [0; 100]).await });
     rig.settle();
     assert!(read.borrow().is_none(), "nobody runs the link");
     drop(back);
@@ -324,7 +324,7 @@ fn a_size_that_changes_is_noticed() {
         let mut pair = Pair::new(&media, manner, config());
         let sizes = Rc::new(RefCell::new(Vec::new()));
         let (front, list) = (pair.front.clone(), Rc::clone(&sizes));
-        pair.rig.spawn(async move {
+        pair.rig.start(async move {
             let mut sectors = front.sectors();
             loop {
                 sectors = front.resized(sectors).await;
@@ -365,7 +365,7 @@ fn closing_twice_is_closing_once() {
     let closed: Vec<_> = (0..2)
         .map(|_| {
             let link = Rc::clone(&pair.link);
-            pair.rig.spawn(async move { link.shutdown().await })
+            pair.rig.start(async move { link.shutdown().await })
         })
         .collect();
     let link = Rc::clone(&pair.link);
@@ -387,7 +387,7 @@ fn closing_may_be_cancelled_and_goes_on() {
         let front = rig.connect(config());
         rig.settle();
         let (front, link) = front.take().expect("an outcome").expect("a device");
-        let ended = rig.spawn(async move {
+        let ended = rig.start(async move {
             assert_eq!(front.read_at(0, &mut []).await, Ok(()));
             let (closing, mut left) = (front.clone(), polls);
             let cancel = poll_fn(move |_| {
@@ -408,7 +408,7 @@ fn closing_may_be_cancelled_and_goes_on() {
         rig.settle();
         assert!(ended.borrow().is_none());
         if broken {
-            backend.write("sectors", "none");
+            backend.bus.write("sectors", "none");
         }
         backend.detach();
         rig.run_for(Duration::from_millis(1));
@@ -416,7 +416,7 @@ fn closing_may_be_cancelled_and_goes_on() {
         assert_eq!(end, Ok(()), "{polls}");
         finished += usize::from(first);
         assert_eq!(served.take(), Some(false), "{polls}");
-        assert_eq!(backend.frontend_state(), Some(XenbusState::Closed));
+        assert_eq!(backend.bus.frontend_state(), Some(XenbusState::Closed));
         rig.clean();
     }
     assert!((10..110).contains(&finished), "{finished}");

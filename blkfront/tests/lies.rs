@@ -136,7 +136,7 @@ fn a_size_may_be_any_number_but_must_be_one() {
     ] {
         let media = Media::new(pattern(64 * 1024));
         let mut pair = Pair::new(&media, Manner::linux(), config());
-        pair.backend.write("sectors", value);
+        pair.backend.bus.write("sectors", value);
         pair.turn();
         match sectors {
             Some(sectors) => {
@@ -164,7 +164,7 @@ fn another_device_goes_on() {
     let backend = liar.rig.plug_as(other, &media, &offer);
     let back = liar.rig.accept(&backend);
     let (domain, store) = (liar.rig.guest.0.clone(), liar.rig.store.clone());
-    let reading = liar.rig.spawn(async move {
+    let reading = liar.rig.start(async move {
         let connected = Blkfront::connect(&domain, &store, other, &config()).await;
         let (front, link) = connected.expect("a device");
         let mut bytes = vec![0; 1000];
@@ -205,7 +205,7 @@ proptest! {
             }
         }
         let link = std::rc::Rc::clone(&pair.link);
-        let closed = pair.rig.spawn(async move { link.shutdown().await });
+        let closed = pair.rig.start(async move { link.shutdown().await });
         pair.rig.settle();
         prop_assert!(calls.iter().all(|call| call.take().is_some()));
         prop_assert!(write.take().is_some() && flush.take().is_some());

@@ -8,6 +8,7 @@
 //! All domains live in one thread. Their tasks are stepped by [`Hypervisor::run_until`] and its
 //! siblings, or one domain drives itself with [`Domain::block_on`].
 
+pub mod bus;
 pub mod console;
 mod domain;
 #[cfg(feature = "file")]
@@ -18,6 +19,7 @@ mod run;
 pub mod store;
 #[cfg(feature = "tap")]
 pub mod tap;
+mod world;
 
 use alloc::collections::BTreeMap;
 use alloc::rc::Rc;
@@ -31,6 +33,7 @@ use domain::{BootRing, Dom};
 pub use map::{GrantError, Mapping, map, map_all};
 pub use platform::Platform;
 pub use run::Party;
+pub use world::{Slot, World};
 
 /// The hypervisor. Clones are the same one.
 #[derive(Clone)]

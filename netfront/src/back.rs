@@ -13,18 +13,18 @@ mod segment;
 mod to_guest;
 mod to_network;
 
-pub use bus::{Backend, Offer, Refused};
+pub use bus::{Backend, Offer};
 pub use deceit::Deceit;
 pub use segment::{Checksum, Frame, Unfinished};
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
-use core::fmt;
 
+use minios::host::bus::AttachError;
 use minios::host::{GrantError, Mapping, map};
 use minios::ring::Broken;
 use minios::ring::request;
-use minios::{Access, DomId, Domain, EventError, Grant, Port, PortNumber};
+use minios::{Access, DomId, Domain, Grant, Port, PortNumber};
 
 use crate::features::Wiring;
 use crate::wire::{RxRing, TxRing};
@@ -152,27 +152,6 @@ pub struct Back {
     cable: VecDeque<Vec<u8>>,
     /// How the network's side sends: with work left to do, as a dom0 does, or complete.
     far: far::Far,
-}
-
-/// Why a backend cannot connect.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AttachError {
-    /// A ring's page cannot be mapped.
-    Grant(GrantError),
-    /// A ring is no ring.
-    Ring(Broken),
-    /// A port cannot be bound.
-    Port(EventError),
-}
-
-impl fmt::Display for AttachError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            AttachError::Grant(error) => error.fmt(f),
-            AttachError::Ring(error) => error.fmt(f),
-            AttachError::Port(error) => error.fmt(f),
-        }
-    }
 }
 
 impl Back {

@@ -2,94 +2,52 @@
 
 mod common;
 
-use std::cell::{Cell, RefCell};
-use std::future::Future;
+use std::cell::Cell;
+use std::ops::Deref;
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
 use common::{GUEST, other, tcp4};
-use minios::exec::{Either, Executor, race};
-use minios::host::Hypervisor;
-use minios::host::store::Server;
+use minios::exec::{Either, race};
+use minios::host::bus::{Bus, Refused};
+use minios::host::{Slot, World};
 use minios::xenbus::{XenbusError, XenbusState};
-use minios::xenstore::{Errno, Store};
-use minios::{DomId, Domain};
-use netfront::back::{Back, Backend, Offer, Refused};
+use minios::xenstore::Errno;
+use netfront::back::{Back, Backend, Offer};
 use netfront::{Config, ConnectError, Link, Netfront, Phase, SetupError};
 use smoltcp::phy::Device;
 
-struct Rig {
-    hypervisor: Hypervisor,
-    server: Server,
-    host: (Domain, Executor),
-    guest: (Domain, Executor),
-    store: Store,
-}
+struct Rig(World);
 
-type Slot<T> = Rc<RefCell<Option<T>>>;
 type Connected = Result<(Netfront, Link), ConnectError>;
+
+impl Deref for Rig {
+    type Target = World;
+
+    fn deref(&self) -> &World {
+        &self.0
+    }
+}
 
 impl Rig {
     fn new() -> Self {
-        let hypervisor = Hypervisor::new();
-        let server = Server::new(&hypervisor);
-        let host = (hypervisor.domain(DomId::ZERO), Executor::new());
-        let guest = (hypervisor.domain(GUEST), Executor::new());
-        server.attach(GUEST).expect("a guest");
-        let serving = server.clone();
-        host.1
-            .spawner()
-            .spawn(async move { serving.run().await })
-            .expect("a task");
-        let store = Store::new(&guest.0);
-        let running = store.clone();
-        let run = async move {
-            running.run().await;
-        };
-        guest.1.spawner().spawn(run).expect("a task");
-        Rig {
-            hypervisor,
-            server,
-            host,
-            guest,
-            store,
-        }
+        Self(World::new())
     }
 
     fn plug(&self, offer: &Offer) -> Rc<Backend> {
         Rc::new(Backend::plug(&self.server, &self.host.0, GUEST, 0, offer))
     }
 
-    fn start<T: 'static>(
-        side: &(Domain, Executor),
-        future: impl Future<Output = T> + 'static,
-    ) -> Slot<T> {
-        let slot = Slot::default();
-        let out = Rc::clone(&slot);
-        let task = async move { *out.borrow_mut() = Some(future.await) };
-        side.1.spawner().spawn(task).expect("a task");
-        slot
-    }
-
     fn connect(&self, config: Config) -> Slot<Connected> {
         let (domain, store) = (self.guest.0.clone(), self.store.clone());
         let connecting = async move { Netfront::connect(&domain, &store, 0, &config).await };
-        Rig::start(&self.guest, connecting)
+        self.start(connecting)
     }
 
     fn accept(&self, backend: &Rc<Backend>) -> Slot<Result<Back, Refused>> {
         let backend = Rc::clone(backend);
-        Rig::start(&self.host, async move { backend.accept().await })
-    }
-
-    fn run_for(&self, duration: Duration) {
-        let parties = [(&self.host.0, &self.host.1), (&self.guest.0, &self.guest.1)];
-        self.hypervisor.run_for(&parties, duration);
-    }
-
-    fn settle(&self) {
-        self.run_for(Duration::ZERO);
+        self.start_on_host(async move { backend.accept().await })
     }
 
     /// Both ends, connected.
@@ -104,7 +62,7 @@ impl Rig {
 
     fn watch(&self, link: &Rc<Link>) -> Slot<Result<(), XenbusError>> {
         let link = Rc::clone(link);
-        Rig::start(&self.guest, async move { link.run().await })
+        self.start(async move { link.run().await })
     }
 
     /// A frame each way.
@@ -137,7 +95,7 @@ fn linux_and_qemu_connect_and_close() {
         assert_eq!(front.mac().to_string(), "00:16:3e:00:00:01");
         let split = offer == Offer::linux();
         assert_eq!(front.features().split, split);
-        assert_eq!(backend.read("event-channel").is_none(), split);
+        assert_eq!(backend.bus.read("event-channel").is_none(), split);
 
         // While another task watches the backend, as in the guest; and as two may want to at once.
         let watched = rig.watch(&link);
@@ -145,16 +103,16 @@ fn linux_and_qemu_connect_and_close() {
         let closed: Vec<_> = (0..2)
             .map(|_| {
                 let closing = Rc::clone(&link);
-                Rig::start(&rig.guest, async move { closing.shutdown().await })
+                rig.start(async move { closing.shutdown().await })
             })
             .collect();
         let letting_go = Rc::clone(&backend);
-        let let_go = Rig::start(&rig.host, async move {
-            letting_go.frontend_reaches(XenbusState::Closing).await;
-            letting_go.set_state(XenbusState::Closing);
-            letting_go.frontend_reaches(XenbusState::Closed).await;
+        let let_go = rig.start_on_host(async move {
+            letting_go.bus.frontend_reaches(XenbusState::Closing).await;
+            letting_go.bus.set_state(XenbusState::Closing);
+            letting_go.bus.frontend_reaches(XenbusState::Closed).await;
             drop(back);
-            letting_go.set_state(XenbusState::Closed);
+            letting_go.bus.set_state(XenbusState::Closed);
         });
         rig.run_for(Duration::from_millis(1));
         for closed in closed {
@@ -265,11 +223,11 @@ fn a_backend_may_be_late_but_not_for_ever() {
     let rig = Rig::new();
     let offer = Offer::linux();
     let backend = rig.plug(&offer);
-    backend.set_state(XenbusState::Initialising);
+    backend.bus.set_state(XenbusState::Initialising);
     let front = rig.connect(Config::default());
     rig.run_for(Duration::from_secs(9));
     assert!(front.borrow().is_none());
-    backend.set_state(XenbusState::InitWait);
+    backend.bus.set_state(XenbusState::InitWait);
     rig.run_for(Duration::from_secs(9));
     assert!(front.borrow().is_none());
     let back = rig.accept(&backend);
@@ -284,7 +242,7 @@ fn a_backend_may_be_late_but_not_for_ever() {
     ] {
         let rig = Rig::new();
         let backend = rig.plug(&offer);
-        backend.set_state(state);
+        backend.bus.set_state(state);
         let front = rig.connect(Config::default());
         rig.run_for(Duration::from_secs(30));
         let error = front.take().expect("an end").err();
@@ -303,7 +261,7 @@ fn a_backend_that_closes_instead_is_an_error() {
     let backend = rig.plug(&Offer::linux());
     let front = rig.connect(Config::default());
     rig.settle();
-    backend.set_state(XenbusState::Closing);
+    backend.bus.set_state(XenbusState::Closing);
     rig.run_for(Duration::from_secs(5));
     assert_eq!(
         front.take().expect("an end").err(),
@@ -326,12 +284,12 @@ fn there_may_be_no_device() {
 
 #[test]
 fn the_backend_goes_away() {
-    type Way = fn(&Backend);
+    type Way = fn(&Bus);
     let ways: [(Way, bool); 4] = [
-        (|backend| backend.set_state(XenbusState::Closing), true),
-        (|backend| backend.set_state(XenbusState::Closed), true),
-        (Backend::vanish, true),
-        (Backend::remove, false),
+        (|bus| bus.set_state(XenbusState::Closing), true),
+        (|bus| bus.set_state(XenbusState::Closed), true),
+        (Bus::vanish, true),
+        (Bus::remove, false),
     ];
     for (way, orderly) in ways {
         let rig = Rig::new();
@@ -339,7 +297,7 @@ fn the_backend_goes_away() {
         let ended = rig.watch(&link);
         rig.settle();
         assert!(ended.borrow().is_none());
-        way(&backend);
+        way(&backend.bus);
         drop(back);
         rig.run_for(Duration::from_millis(10));
         assert_eq!(front.phase(), Phase::Closed);
@@ -352,7 +310,7 @@ fn the_backend_goes_away() {
         );
         if orderly {
             assert_eq!(
-                backend.frontend_state(),
+                backend.bus.frontend_state(),
                 Some(XenbusState::Closed).filter(|_| true)
             );
         }
@@ -374,7 +332,7 @@ fn a_backend_that_will_not_let_go_costs_its_pages() {
     assert_eq!(back.held(), 1);
     let closing = Rc::clone(&link);
     let domain = rig.guest.0.clone();
-    let closed = Rig::start(&rig.guest, async move {
+    let closed = rig.start(async move {
         // Cancelled half way, and called again.
         let soon = domain.now() + Duration::from_millis(500);
         assert!(domain.timeout(soon, closing.shutdown()).await.is_err());
@@ -399,15 +357,22 @@ fn what_was_left_behind_is_closed_first() {
     // Another kernel in the same domain finds the device as it was.
     let again = rig.connect(Config::default());
     let backend_again = Rc::clone(&backend);
-    let served = Rig::start(&rig.host, async move {
-        backend_again.frontend_reaches(XenbusState::Closing).await;
-        backend_again.set_state(XenbusState::Closing);
-        backend_again.frontend_reaches(XenbusState::Closed).await;
-        backend_again.set_state(XenbusState::Closed);
+    let served = rig.start_on_host(async move {
         backend_again
+            .bus
+            .frontend_reaches(XenbusState::Closing)
+            .await;
+        backend_again.bus.set_state(XenbusState::Closing);
+        backend_again
+            .bus
+            .frontend_reaches(XenbusState::Closed)
+            .await;
+        backend_again.bus.set_state(XenbusState::Closed);
+        backend_again
+            .bus
             .frontend_reaches(XenbusState::Initialising)
             .await;
-        backend_again.set_state(XenbusState::InitWait);
+        backend_again.bus.set_state(XenbusState::InitWait);
         backend_again.accept().await
     });
     rig.run_for(Duration::from_secs(5));
@@ -500,7 +465,7 @@ fn the_carrier_is_followed() {
         ("0", false),
         ("1", true),
     ] {
-        backend.write("carrier", value);
+        backend.bus.write("carrier", value);
         rig.settle();
         assert_eq!(front.carrier(), up, "{value}");
     }
@@ -531,7 +496,7 @@ fn the_driver_sleeps_until_there_is_something() {
     assert_eq!(woken.get(), before + 1);
 
     // It may wait for room that will not come any more.
-    let closed = Rig::start(&rig.guest, async move { link.shutdown().await });
+    let closed = rig.start(async move { link.shutdown().await });
     rig.run_for(Duration::from_secs(5));
     assert!(closed.take().is_some());
     assert_eq!(woken.get(), before + 2);
@@ -540,12 +505,12 @@ fn the_driver_sleeps_until_there_is_something() {
 /// What a backend does when its frontend closes.
 fn let_go(rig: &Rig, backend: &Rc<Backend>, back: Back) {
     let backend = Rc::clone(backend);
-    Rig::start(&rig.host, async move {
-        backend.frontend_reaches(XenbusState::Closing).await;
-        backend.set_state(XenbusState::Closing);
-        backend.frontend_reaches(XenbusState::Closed).await;
+    rig.start_on_host(async move {
+        backend.bus.frontend_reaches(XenbusState::Closing).await;
+        backend.bus.set_state(XenbusState::Closing);
+        backend.bus.frontend_reaches(XenbusState::Closed).await;
         drop(back);
-        backend.set_state(XenbusState::Closed);
+        backend.bus.set_state(XenbusState::Closed);
     });
 }
 
@@ -559,7 +524,7 @@ fn closing_many_times_is_closing_once() {
     let closed: Vec<_> = (0..4)
         .map(|_| {
             let closing = Rc::clone(&link);
-            Rig::start(&rig.guest, async move { closing.shutdown().await })
+            rig.start(async move { closing.shutdown().await })
         })
         .collect();
     let_go(&rig, &backend, back);
@@ -582,7 +547,7 @@ fn closing_may_be_cancelled_and_goes_on() {
         let (backend, back, front, link) = rig.joined(&Offer::linux());
         let events = front.events();
         let running = Rc::clone(&link);
-        let ended = Rig::start(&rig.guest, async move {
+        let ended = rig.start(async move {
             let mut left = polls;
             let cancel = std::future::poll_fn(move |cx| {
                 if left == polls && events.poll_wait(cx).is_pending() {
@@ -601,13 +566,13 @@ fn closing_may_be_cancelled_and_goes_on() {
         });
         rig.settle();
         assert!(ended.borrow().is_none());
-        backend.set_state(XenbusState::Closing);
+        backend.bus.set_state(XenbusState::Closing);
         let_go(&rig, &backend, back);
         rig.run_for(Duration::from_millis(1));
         let (first, end) = ended.take().expect("an end");
         assert_eq!(end, Ok(()), "{polls}");
         finished += usize::from(first);
-        assert_eq!(backend.frontend_state(), Some(XenbusState::Closed));
+        assert_eq!(backend.bus.frontend_state(), Some(XenbusState::Closed));
         assert_eq!(front.phase(), Phase::Closed);
         drop((front, link));
         rig.clean();

@@ -418,9 +418,10 @@ fn a_backend_that_lies_or_leaves_takes_nobody_with_it() {
         |world| {
             world
                 .backend
+                .bus
                 .set_state(minios::xenbus::XenbusState::Closing)
         },
-        |world| world.backend.vanish(),
+        |world| world.backend.bus.vanish(),
     ];
     for way in ways {
         let mut world = World::new(&Offer::linux());

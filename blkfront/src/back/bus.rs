@@ -5,11 +5,12 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use minios::exec::race;
+use minios::host::bus::{Bus, Refused};
 use minios::host::store::Server;
 use minios::xenbus::XenbusState;
 use minios::{DomId, Domain};
 
-use super::{AttachError, Back, BackStats, Fatal, Manner, Media, Wiring};
+use super::{Back, BackStats, Fatal, Manner, Media, Wiring};
 use crate::features::Properties;
 use crate::vdev::Vdev;
 
@@ -83,23 +84,13 @@ impl Offer {
 /// A disk that the toolstack has given, and its backend.
 #[derive(Clone)]
 pub struct Backend {
-    server: Server,
     domain: Domain,
     guest: DomId,
     vdev: Vdev,
     media: Media,
     offer: Offer,
-    front: String,
-    back: String,
-}
-
-/// Why a backend does not connect to what a frontend has written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refused {
-    /// This key is absent, or is not what it must be.
-    Key(&'static str),
-    /// What the keys name is not there.
-    Attach(AttachError),
+    /// Its directories in xenstore.
+    pub bus: Bus,
 }
 
 impl Backend {
@@ -112,85 +103,48 @@ impl Backend {
         media: &Media,
         offer: &Offer,
     ) -> Self {
-        let number = vdev.0.to_string();
-        let mut front_keys = borrowed(&offer.frontend);
-        front_keys.push(("virtual-device", &number));
-        let back_keys = borrowed(&offer.backend);
+        let mut front_keys = offer.frontend.clone();
+        front_keys.push(("virtual-device".to_string(), vdev.0.to_string()));
         let host = domain.platform().id();
-        let (front, back) = server.plug("vbd", vdev.0, (guest, &front_keys), (host, &back_keys));
-        let backend = Backend {
-            server: server.clone(),
+        let keys = ((guest, &*front_keys), (host, &*offer.backend));
+        Backend {
             domain: domain.clone(),
             guest,
             vdev,
             media: media.clone(),
             offer: offer.clone(),
-            front,
-            back,
-        };
-        backend.set_state(XenbusState::InitWait);
-        backend
-    }
-
-    /// Switches the backend's state, as nobody but a test would in this order.
-    pub fn set_state(&self, state: XenbusState) {
-        self.write("state", state.value());
-    }
-
-    /// The frontend's state, if it is there and is one.
-    pub fn frontend_state(&self) -> Option<XenbusState> {
-        XenbusState::parse(&self.read("state")?)
-    }
-
-    /// A key of the frontend's.
-    pub fn read(&self, key: &str) -> Option<String> {
-        self.server.read(&format!("{}/{key}", self.front))
-    }
-
-    /// Changes a key of the backend's.
-    pub fn write(&self, key: &str, value: &str) {
-        self.server.write(&format!("{}/{key}", self.back), value);
-    }
-
-    /// Waits until the frontend is in this state.
-    pub async fn frontend_reaches(&self, state: XenbusState) {
-        self.until(|now| now == Some(state)).await;
+            bus: Bus::plug(server, "vbd", vdev.0, keys.0, keys.1),
+        }
     }
 
     /// Waits until the frontend does not use the device, or not any more.
     pub async fn frontend_leaves(&self) {
         use XenbusState::*;
-        self.until(|state| !matches!(state, Some(Initialised | Connected)))
+        self.bus
+            .until(|state| !matches!(state, Some(Initialised | Connected)))
             .await;
-    }
-
-    async fn until(&self, done: impl Fn(Option<XenbusState>) -> bool) {
-        let watch = self.server.watch(&format!("{}/state", self.front));
-        while !done(self.frontend_state()) {
-            watch.changed().await;
-        }
     }
 
     /// Waits for the frontend, and connects to it as it wants.
     pub async fn accept(&self) -> Result<Back, Refused> {
-        self.frontend_reaches(XenbusState::Initialised).await;
+        self.bus.frontend_reaches(XenbusState::Initialised).await;
         let back = self.join()?;
         self.say_what_it_is();
-        self.set_state(XenbusState::Connected);
+        self.bus.set_state(XenbusState::Connected);
         Ok(back)
     }
 
     /// Connects to what the frontend has written.
     pub fn join(&self) -> Result<Back, Refused> {
-        if self.read("protocol").as_deref() != Some("x86_64-abi") {
+        if self.bus.read("protocol").as_deref() != Some("x86_64-abi") {
             return Err(Refused::Key("protocol"));
         }
-        if self.read("feature-large-sector-size").is_some() {
+        if self.bus.read("feature-large-sector-size").is_some() {
             return Err(Refused::Key("feature-large-sector-size"));
         }
-        let number = |key: &str| self.read(key).and_then(|value| value.parse().ok());
+        let number = |key: &str| self.bus.read(key).and_then(|value| value.parse().ok());
         let port = number("event-channel").ok_or(Refused::Key("event-channel"))?;
-        let order = match self.read("ring-page-order") {
+        let order = match self.bus.read("ring-page-order") {
             None => 0,
             Some(_) => number("ring-page-order").ok_or(Refused::Key("ring-page-order"))?,
         };
@@ -210,7 +164,7 @@ impl Backend {
         };
         let manner = Manner {
             persistent: self.offer.manner.persistent
-                && self.read("feature-persistent").as_deref() == Some("1"),
+                && self.bus.read("feature-persistent").as_deref() == Some("1"),
             ..self.offer.manner
         };
         Back::attach(&self.domain, self.guest, &wiring, &self.media, manner)
@@ -229,12 +183,12 @@ impl Backend {
             (physical_key, size),
         ] {
             if self.offer.connected.iter().all(|(name, _)| name != key) {
-                self.write(key, &value);
+                self.bus.write(key, &value);
             }
         }
         for (key, value) in &self.offer.connected {
             if let Some(value) = value {
-                self.write(key, value);
+                self.bus.write(key, value);
             }
         }
     }
@@ -247,8 +201,8 @@ impl Backend {
     /// Changes the device's size, in bytes, as Linux's backend does: what is new is zero.
     pub fn resize(&self, bytes: usize) {
         self.media.borrow().bytes.resize(bytes, 0);
-        self.write("sectors", &self.sectors());
-        self.set_state(XenbusState::Connected);
+        self.bus.write("sectors", &self.sectors());
+        self.bus.set_state(XenbusState::Connected);
     }
 
     /// All that a backend does for a frontend, from its offer until either gives up, and closes:
@@ -262,35 +216,19 @@ impl Backend {
         back.answer_all();
         let (stats, fatal) = (back.stats(), back.fatal());
         drop(back);
-        if self.frontend_state().is_some() {
-            self.set_state(XenbusState::Closing);
-            self.until(|state| !matches!(state, Some(XenbusState::Closing)))
+        if self.bus.frontend_state().is_some() {
+            self.bus.set_state(XenbusState::Closing);
+            self.bus
+                .until(|state| !matches!(state, Some(XenbusState::Closing)))
                 .await;
-            self.set_state(XenbusState::Closed);
+            self.bus.set_state(XenbusState::Closed);
         }
         Ok((stats, fatal))
     }
 
     /// Begins to take the disk away, as `xl block-detach` does. [`remove`](Self::remove) ends it.
     pub fn detach(&self) {
-        self.write("online", "0");
-        self.set_state(XenbusState::Closing);
+        self.bus.write("online", "0");
+        self.bus.set_state(XenbusState::Closing);
     }
-
-    /// Goes away as a backend does whose domain dies: without a word.
-    pub fn vanish(&self) {
-        self.server.rm(&self.back);
-    }
-
-    /// Takes the device away, from both ends' directories.
-    pub fn remove(&self) {
-        self.server.rm(&self.front);
-        self.server.rm(&self.back);
-    }
-}
-
-fn borrowed(keys: &[(String, String)]) -> Vec<(&str, &str)> {
-    keys.iter()
-        .map(|(key, value)| (key.as_str(), value.as_str()))
-        .collect()
 }

@@ -2,58 +2,34 @@
 
 #![allow(dead_code, unreachable_pub, missing_docs)]
 
-use std::cell::RefCell;
-use std::future::Future;
+use std::ops::Deref;
 use std::rc::Rc;
 use std::time::Duration;
 
-use blkfront::back::{Back, Backend, Manner, Media, Offer, Refused};
+use blkfront::back::{Back, Backend, Manner, Media, Offer};
 use blkfront::{Blkfront, Config, ConnectError, IoError, Link, Sector, Vdev};
-use minios::exec::Executor;
-use minios::host::Hypervisor;
-use minios::host::store::Server;
-use minios::xenstore::Store;
-use minios::{DomId, Domain};
+use minios::DomId;
+use minios::host::bus::Refused;
+pub use minios::host::{Slot, World};
 
 pub const GUEST: DomId = DomId(1);
 pub const XVDA: Vdev = Vdev(51712);
 
-pub struct Rig {
-    pub hypervisor: Hypervisor,
-    pub server: Server,
-    pub host: (Domain, Executor),
-    pub guest: (Domain, Executor),
-    pub store: Store,
-}
+pub struct Rig(World);
 
-pub type Slot<T> = Rc<RefCell<Option<T>>>;
 pub type Connected = Result<(Blkfront, Link), ConnectError>;
+
+impl Deref for Rig {
+    type Target = World;
+
+    fn deref(&self) -> &World {
+        &self.0
+    }
+}
 
 impl Rig {
     pub fn new() -> Self {
-        let hypervisor = Hypervisor::new();
-        let server = Server::new(&hypervisor);
-        let host = (hypervisor.domain(DomId::ZERO), Executor::new());
-        let guest = (hypervisor.domain(GUEST), Executor::new());
-        server.attach(GUEST).expect("a guest");
-        let serving = server.clone();
-        host.1
-            .spawner()
-            .spawn(async move { serving.run().await })
-            .expect("a task");
-        let store = Store::new(&guest.0);
-        let running = store.clone();
-        let run = async move {
-            running.run().await;
-        };
-        guest.1.spawner().spawn(run).expect("a task");
-        Rig {
-            hypervisor,
-            server,
-            host,
-            guest,
-            store,
-        }
+        Self(World::new())
     }
 
     pub fn plug(&self, media: &Media, offer: &Offer) -> Rc<Backend> {
@@ -65,48 +41,14 @@ impl Rig {
         Rc::new(backend)
     }
 
-    pub fn start<T: 'static>(
-        side: &(Domain, Executor),
-        future: impl Future<Output = T> + 'static,
-    ) -> Slot<T> {
-        let slot = Slot::default();
-        let out = Rc::clone(&slot);
-        let task = async move {
-            let value = future.await;
-            *out.borrow_mut() = Some(value);
-        };
-        side.1.spawner().spawn(task).expect("a task");
-        slot
-    }
-
-    /// A task of the guest's.
-    pub fn spawn<T: 'static>(&self, future: impl Future<Output = T> + 'static) -> Slot<T> {
-        Rig::start(&self.guest, future)
-    }
-
     pub fn connect(&self, config: Config) -> Slot<Connected> {
         let (domain, store) = (self.guest.0.clone(), self.store.clone());
-        self.spawn(async move { Blkfront::connect(&domain, &store, XVDA, &config).await })
+        self.start(async move { Blkfront::connect(&domain, &store, XVDA, &config).await })
     }
 
     pub fn accept(&self, backend: &Rc<Backend>) -> Slot<Result<Back, Refused>> {
         let backend = Rc::clone(backend);
-        Rig::start(&self.host, async move { backend.accept().await })
-    }
-
-    pub fn run_for(&self, duration: Duration) {
-        let parties = [(&self.host.0, &self.host.1), (&self.guest.0, &self.guest.1)];
-        self.hypervisor.run_for(&parties, duration);
-    }
-
-    pub fn settle(&self) {
-        self.run_for(Duration::ZERO);
-    }
-
-    pub fn clean(&self) {
-        assert_eq!(self.hypervisor.grants(GUEST), 0);
-        assert_eq!(self.hypervisor.pages(GUEST), 0);
-        assert_eq!(self.guest.0.leaked(), 0);
+        self.start_on_host(async move { backend.accept().await })
     }
 }
 
@@ -142,7 +84,7 @@ impl Pair {
         let (front, link) = front.take().expect("connected").expect("a device");
         let link = Rc::new(link);
         let running = Rc::clone(&link);
-        let run = rig.spawn(async move { running.run().await });
+        let run = rig.start(async move { running.run().await });
         rig.settle();
         Pair {
             rig,
@@ -177,7 +119,7 @@ impl Pair {
     /// Reads bytes from any offset on, as a task.
     pub fn read_at(&self, offset: u64, len: usize) -> Slot<Result<Vec<u8>, IoError>> {
         let front = self.front.clone();
-        self.rig.spawn(async move {
+        self.rig.start(async move {
             let mut bytes = vec![0xaa; len];
             front.read_at(offset, &mut bytes).await.map(|()| bytes)
         })
@@ -187,7 +129,7 @@ impl Pair {
     pub fn read(&self, first: u64, lens: &[usize]) -> Slot<Result<Vec<u8>, IoError>> {
         let front = self.front.clone();
         let mut buffers: Vec<Vec<u8>> = lens.iter().map(|len| vec![0xaa; *len]).collect();
-        self.rig.spawn(async move {
+        self.rig.start(async move {
             let read = front.read(Sector(first), &mut buffers).await;
             read.map(|()| buffers.concat())
         })
@@ -196,12 +138,12 @@ impl Pair {
     pub fn write(&self, first: u64, bytes: &[u8]) -> Slot<Result<(), IoError>> {
         let (front, bytes) = (self.front.clone(), bytes.to_vec());
         self.rig
-            .spawn(async move { front.write(Sector(first), &bytes).await })
+            .start(async move { front.write(Sector(first), &bytes).await })
     }
 
     pub fn flush(&self) -> Slot<Result<(), IoError>> {
         let front = self.front.clone();
-        self.rig.spawn(async move { front.flush().await })
+        self.rig.start(async move { front.flush().await })
     }
 
     /// What the device ought to read.
@@ -228,15 +170,15 @@ impl Pair {
             ..
         } = self;
         let closing = Rc::clone(&link);
-        let closed = rig.spawn(async move { closing.shutdown().await });
+        let closed = rig.start(async move { closing.shutdown().await });
         let letting_go = Rc::clone(&backend);
-        let let_go = Rig::start(&rig.host, async move {
+        let let_go = rig.start_on_host(async move {
             use minios::xenbus::XenbusState::*;
             letting_go.frontend_leaves().await;
             drop(back);
-            letting_go.set_state(Closing);
-            letting_go.frontend_reaches(Closed).await;
-            letting_go.set_state(Closed);
+            letting_go.bus.set_state(Closing);
+            letting_go.bus.frontend_reaches(Closed).await;
+            letting_go.bus.set_state(Closed);
         });
         rig.run_for(Duration::from_millis(1));
         assert_eq!(closed.take(), Some(Ok(())));

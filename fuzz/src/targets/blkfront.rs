@@ -141,7 +141,7 @@ pub(super) mod blkif_backend {
             hypervisor.settle(&parties);
             let (front, link) = connected.take().expect("connected");
             spawn(&guest, async move { drop(link.run().await) });
-            let number = |key: &str| Some(Grant(backend.read(key)?.parse().ok()?));
+            let number = |key: &str| Some(Grant(backend.bus.read(key)?.parse().ok()?));
             let grants: Vec<_> = ["ring-ref", "ring-ref0", "ring-ref1"]
                 .iter()
                 .filter_map(|key| number(key))
@@ -252,11 +252,11 @@ pub(super) mod blkif_backend {
             }
             10 => {
                 let sectors = input.u16().to_string();
-                pair.backend.write("sectors", &sectors);
+                pair.backend.bus.write("sectors", &sectors);
             }
             _ => {
                 let text = String::from_utf8_lossy(input.take(4));
-                pair.backend.write("sectors", &text);
+                pair.backend.bus.write("sectors", &text);
             }
         }
     }

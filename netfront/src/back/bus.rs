@@ -1,14 +1,14 @@
 //! A backend's talk on xenstore, and the toolstack's.
 
-use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
+use minios::host::bus::{Bus, Refused};
 use minios::host::store::Server;
 use minios::xenbus::XenbusState;
 use minios::{DomId, Domain};
 
-use super::{AttachError, Back, Manner};
+use super::{Back, Manner};
 use crate::features::Wiring;
 
 /// What a toolstack and a backend write before the frontend does anything.
@@ -91,97 +91,53 @@ impl Offer {
 
 /// A device that the toolstack has made, and its backend.
 pub struct Backend {
-    server: Server,
     domain: Domain,
     guest: DomId,
     manner: Manner,
-    front: String,
-    back: String,
-}
-
-/// Why a backend does not connect to what a frontend has written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refused {
-    /// This key is absent, or is not what it must be.
-    Key(&'static str),
-    /// What the keys name is not there.
-    Attach(AttachError),
+    /// Its directories in xenstore.
+    pub bus: Bus,
 }
 
 impl Backend {
     /// Plugs in interface `id` of `guest`; the backend in `domain` says what it offers, and waits.
     pub fn plug(server: &Server, domain: &Domain, guest: DomId, id: u32, offer: &Offer) -> Self {
-        let front_keys = borrowed(&offer.frontend);
-        let back_keys = borrowed(&offer.backend);
         let host = domain.platform().id();
-        let (front, back) = server.plug("vif", id, (guest, &front_keys), (host, &back_keys));
-        let backend = Backend {
-            server: server.clone(),
+        let keys = ((guest, &*offer.frontend), (host, &*offer.backend));
+        Backend {
             domain: domain.clone(),
             guest,
             manner: offer.manner,
-            front,
-            back,
-        };
-        backend.set_state(XenbusState::InitWait);
-        backend
-    }
-
-    /// Switches the backend's state, as nobody but a test would in this order.
-    pub fn set_state(&self, state: XenbusState) {
-        self.server
-            .write(&format!("{}/state", self.back), state.value());
-    }
-
-    /// The frontend's state, if it is there and is one.
-    pub fn frontend_state(&self) -> Option<XenbusState> {
-        XenbusState::parse(&self.read("state")?)
-    }
-
-    /// A key of the frontend's.
-    pub fn read(&self, key: &str) -> Option<String> {
-        self.server.read(&format!("{}/{key}", self.front))
-    }
-
-    /// Changes a key of the backend's.
-    pub fn write(&self, key: &str, value: &str) {
-        self.server.write(&format!("{}/{key}", self.back), value);
-    }
-
-    /// Waits until the frontend is in this state.
-    pub async fn frontend_reaches(&self, state: XenbusState) {
-        let watch = self.server.watch(&format!("{}/state", self.front));
-        while self.frontend_state() != Some(state) {
-            watch.changed().await;
+            bus: Bus::plug(server, "vif", id, keys.0, keys.1),
         }
     }
 
     /// Waits for the frontend, and connects to it as it wants.
     pub async fn accept(&self) -> Result<Back, Refused> {
-        self.frontend_reaches(XenbusState::Connected).await;
+        self.bus.frontend_reaches(XenbusState::Connected).await;
         let back = self.join()?;
-        self.set_state(XenbusState::Connected);
+        self.bus.set_state(XenbusState::Connected);
         Ok(back)
     }
 
     fn join(&self) -> Result<Back, Refused> {
         for key in ["request-rx-copy", "feature-rx-notify"] {
-            if self.read(key).as_deref() != Some("1") {
+            if self.bus.read(key).as_deref() != Some("1") {
                 return Err(Refused::Key(key));
             }
         }
         if !matches!(
-            self.read("multi-queue-num-queues").as_deref(),
+            self.bus.read("multi-queue-num-queues").as_deref(),
             None | Some("1")
         ) {
             return Err(Refused::Key("multi-queue-num-queues"));
         }
         let number = |key| {
-            self.read(key)
+            self.bus
+                .read(key)
                 .and_then(|value| value.parse().ok())
                 .ok_or(Refused::Key(key))
         };
-        let wiring = match self.read("event-channel") {
+        let wiring = match self.bus.read("event-channel") {
             Some(_) => Wiring {
                 tx_ring: number("tx-ring-ref")?,
                 rx_ring: number("rx-ring-ref")?,
@@ -197,21 +153,4 @@ impl Backend {
         };
         Back::attach(&self.domain, self.guest, &wiring, self.manner).map_err(Refused::Attach)
     }
-
-    /// Goes away as a backend does whose domain dies: without a word.
-    pub fn vanish(&self) {
-        self.server.rm(&self.back);
-    }
-
-    /// Takes the device away as a toolstack does that has lost patience.
-    pub fn remove(&self) {
-        self.server.rm(&self.front);
-        self.server.rm(&self.back);
-    }
-}
-
-fn borrowed(keys: &[(String, String)]) -> Vec<(&str, &str)> {
-    keys.iter()
-        .map(|(key, value)| (key.as_str(), value.as_str()))
-        .collect()
 }
