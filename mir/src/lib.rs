@@ -2,6 +2,7 @@
 //!
 //! - [`site`] renders a folder of Markdown, templates and static files.
 //! - [`pack`] compresses what came out and writes it as a pack, the archive that `www` serves from.
+//! - [`direct`] answers from a site's folder while it is written.
 //! - [`link`] joins a pack and a binary that was built without a site.
 //! - [`fat`] makes FAT images, fills them and looks into them.
 //! - [`cli`] is the commands of the tool.
@@ -12,6 +13,7 @@
 //! many processors there are.
 
 pub mod cli;
+pub mod direct;
 pub mod fat;
 pub mod link;
 pub mod output;

@@ -55,6 +55,8 @@ pub enum What {
     },
     /// A folder with nothing in it to be served.
     Empty,
+    /// What cannot be sent over HTTP.
+    Refused(String),
     /// A link to a page or file that the site does not have.
     BrokenLink(String),
 }
@@ -66,6 +68,10 @@ impl Problem {
             line: line.into(),
             what,
         }
+    }
+
+    pub(crate) fn refused(path: &str, why: &www::pack::WriteError) -> Self {
+        Self::new(path, None, What::Refused(why.to_string()))
     }
 
     pub(crate) fn io(file: impl Into<String>, error: &std::io::Error) -> Self {
@@ -103,6 +109,7 @@ impl fmt::Display for What {
                 write!(f, "the path {path} is taken by {first}")
             }
             Self::Empty => write!(f, "nothing to serve: no Markdown and no files"),
+            Self::Refused(why) => write!(f, "cannot be served: {why}"),
             Self::BrokenLink(to) => write!(f, "broken link: {to}"),
         }
     }

@@ -5,6 +5,8 @@
 mod clock;
 #[path = "unix/driven.rs"]
 mod driven;
+#[path = "unix/folder.rs"]
+mod folder;
 #[path = "unix/image.rs"]
 mod image;
 #[path = "unix/images.rs"]
@@ -15,6 +17,8 @@ mod kernel;
 mod listen;
 #[path = "unix/log.rs"]
 mod log_thread;
+#[path = "unix/place.rs"]
+mod place;
 #[path = "unix/site.rs"]
 mod site;
 #[path = "unix/tap/mod.rs"]
@@ -33,7 +37,7 @@ use std::time::{Duration, Instant};
 
 use minios::exec::{Executor, Spawner, yield_now};
 use mio::net::UnixStream;
-use mio::{Events, Interest, Poll, Token};
+use mio::{Events, Interest, Poll, Registry, Token};
 use rustix::process::{Resource, getrlimit, setrlimit};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use www::config::{self, Command, Config, KvRo, NetKind, Platform};
@@ -44,8 +48,10 @@ use www::store::Site;
 
 use clock::Clock;
 use driven::Driven;
+use folder::Folder;
 use images::Watched;
 use kernel::Kernel;
+use place::Place;
 use tap::Direct;
 
 /// What the system calls a wrong command line (sysexits.h).
@@ -66,7 +72,7 @@ const ACCEPTED_A_TURN: u32 = 16;
 
 const SIGNAL: Token = Token(0);
 
-type Web = Service<Watched, Clock>;
+type Web = Service<Place, Clock>;
 
 fn main() -> ExitCode {
     since_start();
@@ -103,8 +109,7 @@ fn usage(error: &dyn std::fmt::Display) -> ExitCode {
 fn run(config: &Config) -> Result<(), Box<dyn Error>> {
     let pack = match config.kv_ro {
         KvRo::Crunch => Some(site::load(config.pack.as_deref())?),
-        KvRo::Fat => None,
-        KvRo::Direct => return Err("--kv_ro=direct is not there yet".into()),
+        KvRo::Fat | KvRo::Direct => None,
     };
     let clock = Clock::new();
     let poll = Poll::new()?;
@@ -113,12 +118,12 @@ fn run(config: &Config) -> Result<(), Box<dyn Error>> {
     match config.net {
         NetKind::Socket => {
             let kernel = Kernel::new(registry, listen::listen(config)?, &clock)?;
-            let site = site(config, pack, &clock)?;
+            let site = site(config, pack, &clock, poll.registry())?;
             serve(poll, kernel, site, clock, connections(config))
         }
         NetKind::Direct => {
             let direct = Direct::new(config, &clock, &registry, wanted)?;
-            let site = site(config, pack, &clock)?;
+            let site = site(config, pack, &clock, poll.registry())?;
             // The rest is for those who come anew: HTTP knows better than TCP who can be spared
             // for them.
             serve(poll, direct, site, clock, wanted - wanted / 16)
@@ -130,17 +135,19 @@ fn site(
     config: &Config,
     pack: Option<Pack<'static>>,
     clock: &Clock,
-) -> Result<Watched, images::NoImages> {
-    match pack {
-        Some(pack) => Ok(Watched::fixed(Site::Pack(pack))),
-        None => at_once(Watched::images(config, clock)),
-    }
+    registry: &Registry,
+) -> Result<Place, Box<dyn Error>> {
+    Ok(match (pack, &config.site) {
+        (Some(pack), _) => Place::Made(Watched::fixed(Site::Pack(pack))),
+        (None, Some(folder)) => Place::Folder(Folder::open(folder, config.reload, registry)?),
+        (None, None) => Place::Made(at_once(Watched::images(config, clock))?),
+    })
 }
 
 fn serve<S: Driven>(
     mut poll: Poll,
     stack: S,
-    site: Watched,
+    site: Place,
     clock: Clock,
     connections: usize,
 ) -> Result<(), Box<dyn Error>> {
@@ -191,13 +198,16 @@ fn serve<S: Driven>(
         clock.tick();
         stack.tick();
         for event in &events {
-            if event.token() != SIGNAL {
+            if event.token() == folder::WAKE {
+                // Who it is about was woken already.
+            } else if event.token() != SIGNAL {
                 stack.event(event);
             } else if stop_at.is_some() {
                 return Ok(());
             } else if signals.read(&mut [0; 16]).is_ok() {
                 stack.stop_listening();
                 service.drain();
+                service.store().stop();
                 stop_at = Some(Instant::now() + DRAIN);
             }
         }
