@@ -361,6 +361,9 @@ fn echo_is_answered_at_any_size_that_fits() {
         assert_eq!(answers.len(), 1, "{len}");
         assert_eq!(answers[0][34], 0);
         assert_eq!(answers[0][..6], CLIENT_MAC);
+        assert_eq!(answers[0][26..34], [10, 0, 0, 2, 10, 0, 0, 1]);
+        assert_eq!(checksum(&answers[0][14..34], 0), 0);
+        assert_eq!(checksum(&answers[0][34..], 0), 0);
         assert_eq!(answers[0][42..], pattern(len));
     }
     // Larger than the MTU, as offloads may hand up: no answer, no harm.
@@ -390,6 +393,12 @@ fn echo_is_answered_at_any_size_that_fits() {
     );
     let answers = link.answers(&ethernet(0x86dd, &packet));
     assert_eq!((answers.len(), answers[0][54]), (1, 129));
+    assert_eq!(answers[0][22..38], own.octets());
+    assert_eq!(answers[0][38..54], peer6().octets());
+    icmpv6(&answers[0], 54);
+    let mut bad = packet.clone();
+    bad[50] ^= 1;
+    link.refuses(&ethernet(0x86dd, &bad), Refusal::Checksum);
     // Not to groups: nobody is flooded through us.
     let mut frame = echo(10, 1);
     frame[30..34].copy_from_slice(&[10, 255, 255, 255]);
@@ -402,6 +411,79 @@ fn with_ip(mut frame: Vec<u8>) -> Vec<u8> {
     let sum = checksum(&frame[14..34], 0);
     frame[24..26].copy_from_slice(&sum.to_be_bytes());
     frame
+}
+
+/// The ICMPv6 message at `at`, whose checksum must be right.
+fn icmpv6(frame: &[u8], at: usize) -> &[u8] {
+    let addresses = frame[22..54].chunks(2);
+    let start = addresses.map(|pair| u32::from(pair[0]) << 8 | u32::from(pair[1]));
+    let start = start.sum::<u32>() + (frame.len() - at) as u32 + 58;
+    assert_eq!(checksum(&frame[at..], start), 0);
+    &frame[at..]
+}
+
+/// A general multicast listener query, with a second for answers.
+fn query(source: Ipv6Addr) -> Vec<u8> {
+    let mut icmp = [0; 28];
+    icmp[0] = 130;
+    icmp[4..6].copy_from_slice(&1000u16.to_be_bytes());
+    let group = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
+    let ip = IpRepr::new(source.into(), group.into(), IpProtocol::HopByHop, 36, 1);
+    let mut packet = vec![0; 40];
+    ip.emit(&mut packet[..], &ChecksumCapabilities::default());
+    packet.extend_from_slice(&[58, 0, 5, 2, 0, 0, 1, 0]);
+    packet.extend_from_slice(&icmp);
+    let mut frame = ethernet(0x86dd, &packet);
+    let addresses = frame[22..54].chunks(2);
+    let start = addresses.map(|pair| u32::from(pair[0]) << 8 | u32::from(pair[1]));
+    let sum = checksum(&icmp, start.sum::<u32>() + 28 + 58);
+    frame[64..66].copy_from_slice(&sum.to_be_bytes());
+    frame[..6].copy_from_slice(&[0x33, 0x33, 0, 0, 0, 1]);
+    frame
+}
+
+#[test]
+fn routers_are_told_to_which_groups_we_listen() {
+    let mut link = Link::new();
+    link.net.announce(link.now);
+    link.net.poll(link.now);
+    while link.far.take().is_some() {}
+    let router = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 9);
+    let mut answers = link.answers(&query(router));
+    let until = link.now + Duration::from_secs(1);
+    while answers.is_empty() {
+        let next = link.net.poll(link.now).deadline.expect("an answer is due");
+        link.now = next.max(link.now);
+        assert!(link.now <= until, "too late");
+        link.net.poll(link.now);
+        answers.extend(link.far.take());
+    }
+    assert_eq!(answers.len(), 1);
+    assert_eq!(answers[0][..6], [0x33, 0x33, 0, 0, 0, 0x16]);
+    let own = link_local(SERVER_MAC);
+    // One hop, a router alert, from our link-local address.
+    assert_eq!((answers[0][20], answers[0][21]), (0, 1));
+    assert_eq!(answers[0][54..62], [58, 0, 5, 2, 0, 0, 1, 0]);
+    assert_eq!(answers[0][22..38], own.octets());
+    let report = icmpv6(&answers[0], 62);
+    assert_eq!(report[..2], [143, 0]);
+    assert_eq!(report[4..12], [0, 0, 0, 1, 2, 0, 0, 0]);
+    let [.., a, b, c] = own.octets();
+    assert_eq!(report[12..25], *b"\xff\x02\0\0\0\0\0\0\0\0\0\x01\xff");
+    assert_eq!(report[25..], [a, b, c]);
+
+    let beyond = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 9);
+    link.refuses(&query(beyond), Refusal::IpSource);
+    let mut bad = query(router);
+    bad[70] ^= 1;
+    link.refuses(&bad, Refusal::Checksum);
+    let mut unalerted = query(router);
+    unalerted[56..60].fill(0);
+    link.refuses(&unalerted, Refusal::ExtensionHeader);
+    let mut short = query(router);
+    short.truncate(70);
+    short[18..20].copy_from_slice(&16u16.to_be_bytes());
+    link.refuses(&short, Refusal::Runt);
 }
 
 #[test]
@@ -440,8 +522,8 @@ fn announcements_name_every_address() {
     let report = frames
         .iter()
         .find(|frame| frame[12] == 0x86 && frame[20] == 0);
-    assert_eq!(
-        report.expect("a listener report")[..6],
-        [0x33, 0x33, 0, 0, 0, 0x16]
-    );
+    let report = report.expect("a listener report");
+    assert_eq!(report[..6], [0x33, 0x33, 0, 0, 0, 0x16]);
+    // The number of records; one that we listen to all of a group from now on.
+    assert_eq!(icmpv6(report, 62)[6..12], [0, 1, 4, 0, 0, 0]);
 }

@@ -528,15 +528,10 @@ impl Core {
         });
     }
 
-    /// Joins the group in which neighbour solicitations for `address` come. smoltcp has room for
-    /// four groups; without a snooping switch none is needed.
+    /// Joins the group in which neighbour solicitations for `address` come.
     #[inline(never)]
     pub(super) fn join(&mut self, address: Ipv6Addr) {
-        let _ = self
-            .interface
-            .join_multicast_group(reply::solicited_node(address));
-        let until = self.now + Duration::from_secs(2);
-        self.reports_until = self.reports_until.max(until);
+        self.groups.join(reply::solicited_node(address), self.now);
     }
 
     /// Leaves it, unless another address has the same one.
@@ -548,9 +543,7 @@ impl Core {
             IpAddress::Ipv4(_) => false,
         });
         if !shared {
-            let _ = self.interface.leave_multicast_group(group);
-            let until = self.now + Duration::from_secs(2);
-            self.reports_until = self.reports_until.max(until);
+            self.groups.leave(group, self.now);
         }
     }
 

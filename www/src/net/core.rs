@@ -5,6 +5,7 @@ use super::border::{Once, above_ethernet};
 use super::config::Config;
 use super::entry::{End, Entry, NEVER, Owner};
 use super::forge::Forge;
+use super::groups::Groups;
 use super::guard::Identity;
 use super::ingress::Bucket;
 use super::linger::Linger;
@@ -15,7 +16,7 @@ use super::timers::Timers;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::task::Waker;
-use smoltcp::iface::{Interface, SocketSet};
+use smoltcp::iface::Interface;
 use smoltcp::phy::{DeviceCapabilities, TxToken};
 use smoltcp::socket::tcp::State;
 use smoltcp::time::Instant;
@@ -34,8 +35,6 @@ pub(super) struct Core {
     pub(super) addressing: Addressing,
     pub(super) caps: DeviceCapabilities,
     pub(super) interface: Interface,
-    /// For what belongs to no connection.
-    pub(super) nothing: SocketSet<'static>,
     pub(super) forge: Forge,
     pub(super) conns: Table<Entry>,
     pub(super) handshakes: Handshakes,
@@ -56,8 +55,7 @@ pub(super) struct Core {
     pub(super) awake: usize,
     pub(super) resets: Bucket,
     pub(super) echoes: Bucket,
-    /// Until when listener reports may be due.
-    pub(super) reports_until: Instant,
+    pub(super) groups: Groups,
     pub(super) stats: NetStats,
 }
 
@@ -86,7 +84,6 @@ impl Core {
             who,
             addressing: Addressing::new(now),
             interface,
-            nothing: SocketSet::new(Vec::new()),
             forge: Forge::new(above.max_transmission_unit),
             conns: Table::new(config.max_connections, keyed(1)),
             handshakes: Handshakes::new(
@@ -108,7 +105,7 @@ impl Core {
             awake: 0,
             resets: Bucket::new(config.resets_per_second, now),
             echoes: Bucket::new(config.echoes_per_second, now),
-            reports_until: Instant::ZERO,
+            groups: Groups::new([word(2) ^ 7, word(3) ^ word(1)]),
             stats: NetStats::default(),
             caps: above,
             config,

@@ -227,28 +227,12 @@ impl Core {
             .filter(|_| self.config.defer_accept);
         let silent = silent.and_then(|index| self.conns.get(index));
         let silent = silent.map(|entry| entry.last + self.config.silent_timeout);
-        let reports =
-            (self.now < self.reports_until).then(|| self.now + Duration::from_millis(500));
+        let reports = Some(self.groups.due).filter(|&due| due != NEVER);
         let address = Some(self.addressing.due).filter(|&due| due != NEVER);
         [self.timers.next(), silent, reports, address]
             .into_iter()
             .flatten()
             .min()
-    }
-
-    /// Listener reports, which smoltcp sends with no socket's egress.
-    pub(super) fn reports<D: Device>(&mut self, device: &mut D) {
-        if self.now < self.reports_until {
-            let mut framed = Framed {
-                device,
-                caps: &self.caps,
-                source: self.who.mac,
-                destination: smoltcp::wire::EthernetAddress::BROADCAST,
-                refused: false,
-            };
-            self.interface
-                .poll_egress(self.now, &mut framed, &mut self.nothing);
-        }
     }
 
     /// Says to all where our addresses are, and joins the groups that neighbour discovery uses.
@@ -275,6 +259,5 @@ impl Core {
                 }
             }
         }
-        self.reports_until = self.reports_until.max(self.now + Duration::from_secs(2));
     }
 }

@@ -3,12 +3,13 @@
 //! Nothing here is trusted: the frame may hold any bytes. What passes is an IP packet from a host
 //! that may have sent it, to us, whole, with a header that means one thing only.
 
-use super::addresses::{Address, PLACES};
+use super::addresses::{Address, PLACES, Source};
 use super::dhcp;
 use super::stats::Refusal;
 use super::table::Key;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use smoltcp::time::Duration;
 use smoltcp::wire::{EthernetAddress, IpAddress, IpCidr};
 
 pub(super) const FIN: u8 = 0x01;
@@ -19,7 +20,7 @@ pub(super) const ACK: u8 = 0x10;
 const URG: u8 = 0x20;
 
 const ETHERNET: usize = 14;
-const IPV4: usize = 20;
+pub(super) const IPV4: usize = 20;
 const IPV6: usize = 40;
 const TCP: usize = 20;
 const UDP: usize = 8;
@@ -78,11 +79,14 @@ pub(super) enum Input<'f> {
         target: Ipv6Addr,
         sure: bool,
     },
-    /// An echo request or a multicast listener query: an IP packet for smoltcp to answer.
-    Control {
+    /// An echo request: the IP packet, and where its ICMP message begins.
+    Echo {
         mac: EthernetAddress,
         packet: &'f [u8],
+        at: usize,
     },
+    /// A router asks who listens to a group, or to any, and gives time for an answer.
+    Query { group: Ipv6Addr, time: Duration },
     /// A TCP segment to one of our addresses.
     Tcp(Segment<'f>),
 }
@@ -279,7 +283,13 @@ impl Identity {
                 )
             }
             1 => match packet.get(IPV4..) {
-                Some([8, 0, _, _, _, _, _, _, ..]) => Ok(Input::Control { mac, packet }),
+                Some([8, 0, _, _, _, _, _, _, ..]) => {
+                    if sum(&packet[IPV4..], 0) != 0xffff {
+                        return Err(Refusal::Checksum);
+                    }
+                    let at = IPV4;
+                    Ok(Input::Echo { mac, packet, at })
+                }
                 _ => Err(Refusal::Protocol),
             },
             17 if self.dhcp => self.dhcp(packet, mac),
@@ -364,13 +374,55 @@ impl Identity {
             // Hop-by-hop options belong in front of multicast listener queries, nowhere else.
             (0, None) => match packet.get(IPV6..) {
                 Some([58, 0, _, _, _, _, _, _, 130, ..]) if packet[7] == 1 => {
-                    Ok(Input::Control { mac, packet })
+                    Self::query(packet, source)
                 }
                 _ => Err(Refusal::ExtensionHeader),
             },
             (0 | 43 | 44 | 51 | 60, _) => Err(Refusal::ExtensionHeader),
             _ => Err(Refusal::Protocol),
         }
+    }
+
+    /// A multicast listener query, behind a header of hop-by-hop options that must hold a router
+    /// alert and comes from a router of this link (RFC 3810, 5.1.14 and 6.2).
+    #[cold]
+    #[inline(never)]
+    fn query<'f>(packet: &'f [u8], source: Ipv6Addr) -> Result<Input<'f>, Refusal> {
+        const OPTIONS: usize = 8;
+        const ALERT: [u8; 4] = [5, 2, 0, 0];
+        let at = IPV6 + OPTIONS;
+        let (options, icmp) = packet[IPV6..].split_at(OPTIONS);
+        // The other two bytes pad.
+        if options[2..6] != ALERT && options[4..] != ALERT {
+            return Err(Refusal::ExtensionHeader);
+        }
+        if icmp.len() < 24 {
+            return Err(Refusal::Runt);
+        }
+        if !source.is_unicast_link_local() {
+            return Err(Refusal::IpSource);
+        }
+        if sum(icmp, pseudo(packet, at, 58)) != 0xffff {
+            return Err(Refusal::Checksum);
+        }
+        // In milliseconds; the larger half of the numbers have an exponent (5.1.3).
+        let millis = match u32::from(u16_at(icmp, 4)) {
+            code @ ..0x8000 => code,
+            code => (code & 0xfff | 0x1000) << ((code >> 12 & 7) + 3),
+        };
+        Ok(Input::Query {
+            group: array::<16>(icmp, 8).into(),
+            time: Duration::from_millis(millis.into()),
+        })
+    }
+
+    /// Our link-local address, if we have it.
+    pub(super) fn link_local(&self) -> Option<Ipv6Addr> {
+        let mut places = self.places().iter().flatten();
+        places.find_map(|own| match own.cidr {
+            IpCidr::Ipv6(cidr) => Some(cidr.address()).filter(|_| own.source == Source::LinkLocal),
+            IpCidr::Ipv4(_) => None,
+        })
     }
 
     /// What comes from our own address is forged, but for one thing: another host that has the same
@@ -388,9 +440,12 @@ impl Identity {
     ) -> Result<Input<'f>, Refusal> {
         let icmp = &packet[IPV6..];
         match icmp {
-            // smoltcp verifies the checksum of this one.
             [128, 0, _, _, _, _, _, _, ..] if unicast && !source.is_unspecified() => {
-                Ok(Input::Control { mac, packet })
+                if sum(icmp, pseudo(packet, IPV6, 58)) != 0xffff {
+                    return Err(Refusal::Checksum);
+                }
+                let at = IPV6;
+                Ok(Input::Echo { mac, packet, at })
             }
             // RFC 4861, 7.1.1: hop limit 255, so that it comes from this link.
             [135, 0, ..] if icmp.len() >= 24 && packet[7] == 255 => {
@@ -486,7 +541,7 @@ impl Identity {
 }
 
 /// The sum of the pseudo-header of the packet whose payload begins at `at`.
-fn pseudo(packet: &[u8], at: usize, protocol: u8) -> u64 {
+pub(super) fn pseudo(packet: &[u8], at: usize, protocol: u8) -> u64 {
     let addresses = if at == IPV4 {
         &packet[12..20]
     } else {
@@ -499,7 +554,7 @@ fn pseudo(packet: &[u8], at: usize, protocol: u8) -> u64 {
 }
 
 /// The ones' complement sum of `bytes`, as big-endian words, onto `start`.
-fn sum(bytes: &[u8], start: u64) -> u16 {
+pub(super) fn sum(bytes: &[u8], start: u64) -> u16 {
     let mut total = start;
     let mut words = bytes.chunks_exact(4);
     for word in &mut words {

@@ -22,11 +22,8 @@ impl Core {
         let own = self.who.mac;
         let refused = match self.who.inspect(frame) {
             Ok(Input::Tcp(segment)) => self.segment(&segment, token),
-            Ok(Input::Control { mac, packet }) if self.echoes.take(self.now) => {
-                self.control(mac, packet, token);
-                Ok(())
-            }
-            Ok(Input::Control { .. }) => Err(Refusal::RateLimit),
+            Ok(Input::Echo { mac, packet, at }) => self.echo(mac, packet, at, token),
+            Ok(Input::Query { group, time }) => self.query(group, time),
             Ok(Input::Arp { mac, ip, target }) => {
                 reply::arp(token, own, target, Some((mac, ip)));
                 Ok(())
@@ -51,20 +48,26 @@ impl Core {
         }
     }
 
-    fn control<T: TxToken>(&mut self, mac: EthernetAddress, packet: &[u8], token: T) {
-        self.reports_until = self.now + Duration::from_secs(12);
-        self.stats.polls += 1;
-        let mut once = Once {
-            packet: Some(packet),
-            answer: Some(Framing {
-                inner: token,
-                source: self.who.mac,
-                destination: mac,
-            }),
-            caps: &self.caps,
+    fn echo<T: TxToken>(
+        &mut self,
+        mac: EthernetAddress,
+        packet: &[u8],
+        at: usize,
+        token: T,
+    ) -> Result<(), Refusal> {
+        if packet.len() > self.caps.max_transmission_unit {
+            return Err(Refusal::IpLength);
+        }
+        if !self.echoes.take(self.now) {
+            return Err(Refusal::RateLimit);
+        }
+        let framing = Framing {
+            inner: token,
+            source: self.who.mac,
+            destination: mac,
         };
-        self.interface
-            .poll_ingress_single(self.now, &mut once, &mut self.nothing);
+        reply::echo(framing, packet, at);
+        Ok(())
     }
 
     fn segment<T: TxToken>(&mut self, segment: &Segment<'_>, token: T) -> Result<(), Refusal> {

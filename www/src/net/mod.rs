@@ -22,6 +22,7 @@
 //! | `forge` | sockets made to measure |
 //! | `addresses` | our addresses, and how they come and go |
 //! | [`dhcp`], [`slaac`] | addresses learned from the network |
+//! | `groups` | which groups we listen to |
 //! | `border`, `reply` | smoltcp's packets and our own to frames |
 //! | `table`, `timers` | finding connections, waking them |
 //! | [`wire`] | two devices with a bad cable between them, for tests |
@@ -35,6 +36,7 @@ pub mod dhcp;
 mod egress;
 mod entry;
 mod forge;
+mod groups;
 mod guard;
 mod ingress;
 mod linger;

@@ -3,6 +3,8 @@
 use super::border::{ETHERNET, Framing};
 use super::dhcp;
 use super::forge::Flow;
+use super::groups::Record;
+use super::guard::{IPV4, pseudo, sum};
 use core::net::{Ipv4Addr, Ipv6Addr};
 use smoltcp::phy::{ChecksumCapabilities, TxToken};
 use smoltcp::wire::{
@@ -68,6 +70,30 @@ impl Bare {
             tcp.emit(&mut segment, &source, &destination, checksum);
         });
     }
+}
+
+/// Answers the echo request whose IP packet is `packet`, and whose message begins at `at`.
+#[inline(never)]
+pub(super) fn echo<T: TxToken>(to: Framing<T>, packet: &[u8], at: usize) {
+    to.consume(packet.len(), |answer| {
+        answer.copy_from_slice(packet);
+        let (header, message) = answer.split_at_mut(at);
+        let four = at == IPV4;
+        let (addresses, hops) = if four { (12, 8) } else { (8, 7) };
+        let (source, destination) = header[addresses..].split_at_mut((at - addresses) / 2);
+        source.swap_with_slice(destination);
+        header[hops] = 64;
+        if four {
+            header[10..12].fill(0);
+            let checksum = !sum(header, 0);
+            header[10..12].copy_from_slice(&checksum.to_be_bytes());
+        }
+        message[0] = if four { 0 } else { 129 };
+        message[2..4].fill(0);
+        let start = if four { 0 } else { pseudo(answer, at, 58) };
+        let checksum = !sum(&answer[at..], start);
+        answer[at + 2..at + 4].copy_from_slice(&checksum.to_be_bytes());
+    });
 }
 
 /// Sends ARP: our `ip` is at `mac`. A reply to `to`, or an announcement to all.
@@ -199,6 +225,45 @@ fn send_ndisc<T: TxToken>(
         ip.emit(&mut *packet, checksum);
         let mut message = Icmpv6Packet::new_unchecked(&mut packet[ip.header_len()..]);
         icmp.emit(&source, &to_ip, &mut message, checksum);
+    });
+}
+
+/// Tells those who forward groups to which of them we listen (RFC 3810, 5.2).
+#[inline(never)]
+pub(super) fn listeners<T: TxToken>(
+    token: T,
+    mac: EthernetAddress,
+    source: Option<Ipv6Addr>,
+    records: &[(Ipv6Addr, Record)],
+    checksum: &ChecksumCapabilities,
+) {
+    const OPTIONS: usize = 8;
+    const RECORD: usize = 20;
+    let source = IpAddress::Ipv6(source.unwrap_or(Ipv6Addr::UNSPECIFIED));
+    let to = IpAddress::Ipv6(Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x16));
+    let length = OPTIONS + 8 + records.len() * RECORD;
+    let ip = IpRepr::new(source, to, IpProtocol::HopByHop, length, 1);
+    let framing = Framing {
+        inner: token,
+        source: mac,
+        // The group's MAC address is seen to when the frame is written.
+        destination: EthernetAddress::BROADCAST,
+    };
+    framing.consume(ip.buffer_len(), |packet| {
+        ip.emit(&mut *packet, checksum);
+        let at = ip.header_len() + OPTIONS;
+        packet[ip.header_len()..].fill(0);
+        // ICMPv6 comes next; a router alert, and two bytes of padding.
+        packet[at - OPTIONS..at].copy_from_slice(&[58, 0, 5, 2, 0, 0, 1, 0]);
+        let message = &mut packet[at..];
+        message[0] = 143;
+        message[7] = records.len() as u8;
+        for (to, (group, record)) in message[8..].chunks_exact_mut(RECORD).zip(records) {
+            to[0] = *record as u8;
+            to[4..].copy_from_slice(&group.octets());
+        }
+        let checksum = !sum(&packet[at..], pseudo(packet, at, 58));
+        packet[at + 2..at + 4].copy_from_slice(&checksum.to_be_bytes());
     });
 }
 
