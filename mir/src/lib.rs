@@ -13,6 +13,7 @@
 //! many processors there are.
 
 pub mod cli;
+mod config;
 pub mod direct;
 pub mod fat;
 pub mod link;

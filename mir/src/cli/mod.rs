@@ -1,18 +1,24 @@
 //! The commands of the tool `mir`, a file for each.
 
 mod build;
+mod configure;
+mod describe;
 mod fat;
+mod given;
 mod look;
 mod site;
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Parser, Subcommand};
 
 use self::build::Target;
+use self::describe::Form;
 use self::fat::{FatArgs, FatCommand};
+use self::given::{Common, Options};
 use self::look::Encoding;
 use self::site::Site;
 use crate::output;
@@ -21,12 +27,39 @@ use crate::output;
 #[derive(Parser)]
 #[command(version, about, max_term_width = 100)]
 struct Args {
+    /// Go to this folder first
+    #[arg(short = 'C', value_name = "DIR")]
+    folder: Option<PathBuf>,
     #[command(subcommand)]
     command: Command,
 }
 
 #[derive(Subcommand)]
 enum Command {
+    /// Write options to mir.toml, which the other commands read
+    #[command(name = "configure")]
+    Configure {
+        #[command(flatten)]
+        common: Common,
+        /// Forget what the file says
+        #[arg(long)]
+        reset: bool,
+        #[command(flatten)]
+        options: Options,
+    },
+    /// Show every option with its value and where that comes from, and the parts that result
+    Describe {
+        #[command(flatten)]
+        common: Common,
+        /// The parts as a graph in Graphviz' language
+        #[arg(long, conflicts_with = "json")]
+        dot: bool,
+        /// All of it as JSON
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        options: Options,
+    },
     /// Render a site to a pack
     Pack {
         #[command(flatten)]
@@ -75,6 +108,9 @@ enum Command {
     Fat(FatCommand),
 }
 
+/// Wrong words on the command line, as for `mir-www` (EX_USAGE of sysexits.h).
+const USAGE: u8 = 64;
+
 /// Does what the program's arguments say.
 pub fn main() -> ExitCode {
     // As `fat` the program is that command alone.
@@ -82,44 +118,127 @@ pub fn main() -> ExitCode {
     if program.is_some_and(|name| name.file_stem() == Some("fat".as_ref())) {
         return fat::fat("fat", FatArgs::parse().command);
     }
-    let done = match Args::parse().command {
-        Command::Fat(command) => return fat::fat("mir: fat", command),
-        Command::Pack { site, output } => site.pack().and_then(|pack| {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => {
+            let status = if error.use_stderr() { USAGE } else { 0 };
+            // Whoever reads it may have seen enough.
+            let _ = error.print();
+            return ExitCode::from(status);
+        }
+    };
+    let moved = args.folder.as_deref().map(std::env::set_current_dir);
+    if let (Some(Err(error)), Some(folder)) = (moved, &args.folder) {
+        Failed::say(format!("{}: {error}", folder.display()));
+        return ExitCode::FAILURE;
+    }
+    match act(args.command) {
+        Ok(status) => status,
+        Err(Failed(status)) => ExitCode::from(status),
+    }
+}
+
+fn act(command: Command) -> Result<ExitCode, Failed> {
+    match command {
+        Command::Configure {
+            common,
+            reset,
+            options,
+        } => configure::configure(&common, options, reset)?,
+        Command::Describe {
+            common,
+            dot,
+            json,
+            options,
+        } => {
+            let form = match (dot, json) {
+                (true, _) => Form::Dot,
+                (_, true) => Form::Json,
+                _ => Form::Text,
+            };
+            describe::describe(&common, options, form)?;
+        }
+        Command::Fat(command) => return Ok(fat::fat("mir: fat", command)),
+        Command::Pack { site, output } => {
+            let pack = site.pack()?;
             write(&output, &[&pack], false)?;
-            report(format_args!("{}: {} bytes", output.display(), pack.len()))
-        }),
+            report(format_args!("{}: {} bytes", output.display(), pack.len()))?;
+        }
         Command::Build {
             target,
             base,
             site,
             output,
-        } => build::build(target, &base, &site, &output),
-        Command::List { file } => look::list(&file),
+        } => build::build(target, &base, &site, &output)?,
+        Command::List { file } => look::list(&file)?,
         Command::Cat {
             file,
             path,
             encoding,
-        } => look::cat(&file, &path, encoding),
-        Command::Check { site } => site.render().map(|_| ()),
-    };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(Failed) => ExitCode::FAILURE,
+        } => look::cat(&file, &path, encoding)?,
+        Command::Check { site } => {
+            site.render()?;
+        }
     }
+    Ok(ExitCode::SUCCESS)
 }
 
-/// It did not work, and the user has been told why.
-struct Failed;
+/// It did not work, and the user has been told why; the status says what kind of reason it was.
+struct Failed(u8);
 
 impl Failed {
     fn say(why: impl std::fmt::Display) -> Self {
-        eprintln!("mir: {why}");
-        Self
+        complain("error", &why);
+        Self(1)
     }
+
+    /// The command line was wrong.
+    fn usage(why: impl std::fmt::Display) -> Self {
+        complain("error", &why);
+        Self(USAGE)
+    }
+
+    /// Says what would help, too.
+    fn help(self, what: impl std::fmt::Display) -> Self {
+        complain("help", &what);
+        self
+    }
+}
+
+/// A line on the standard error, whose reader may be gone.
+fn complain(kind: &str, what: &dyn std::fmt::Display) {
+    let _ = writeln!(io::stderr(), "{kind}: {what}");
+}
+
+/// Whether only what goes wrong is said.
+static QUIET: AtomicBool = AtomicBool::new(false);
+
+fn quiet(quiet: bool) {
+    QUIET.fetch_or(quiet, Ordering::Relaxed);
+}
+
+/// Something that the user may not expect.
+fn note(what: impl std::fmt::Display) {
+    if !QUIET.load(Ordering::Relaxed) {
+        complain("note", &what);
+    }
+}
+
+/// The folder we are in.
+fn place() -> Result<PathBuf, Failed> {
+    std::env::current_dir().map_err(|error| Failed::say(format!("the folder we are in: {error}")))
+}
+
+/// Text on the standard output.
+fn print(text: &str) -> Result<(), Failed> {
+    printed(io::stdout().write_all(text.as_bytes()))
 }
 
 /// A line on the standard output. `println!` would panic if that is closed.
 fn report(line: std::fmt::Arguments<'_>) -> Result<(), Failed> {
+    if QUIET.load(Ordering::Relaxed) {
+        return Ok(());
+    }
     printed(writeln!(io::stdout(), "{line}"))
 }
 

@@ -147,7 +147,7 @@ fn the_tool_writes_nothing_on_errors() {
         format!(
             "content/a.md:3: there is no template `none` in templates/\n\
              content/b.md:1: not UTF-8 text\n\
-             mir: {shown}: 2 errors, nothing written\n"
+             error: {shown}: 2 errors, nothing written\n"
         )
     );
     assert_eq!(std::fs::read(&pack).unwrap(), b"the last good one");
@@ -226,7 +226,7 @@ fn the_tool_looks_into_what_it_made() {
     assert_eq!(status, Some(1));
     assert_eq!(
         said,
-        format!("mir: {image}: there is no such path, or not in this encoding\n")
+        format!("error: {image}: there is no such path, or not in this encoding\n")
     );
 
     // A manifest lists the same, and says where the bodies are.
@@ -242,7 +242,7 @@ fn the_tool_looks_into_what_it_made() {
     let where_it_is = "this is a manifest: the body is in the file /a.html of its volume";
     assert_eq!(
         (status, said),
-        (Some(1), format!("mir: {manifest}: {where_it_is}\n"))
+        (Some(1), format!("error: {manifest}: {where_it_is}\n"))
     );
 
     // A kernel is asked for, and a test is none.
