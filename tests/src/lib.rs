@@ -4,5 +4,6 @@ pub mod disk;
 pub mod fat;
 pub mod fat_image;
 pub mod net;
+pub mod netns;
 pub mod tools;
 pub mod unix;

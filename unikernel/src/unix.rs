@@ -205,6 +205,7 @@ fn serve<S: Driven>(
             } else if stop_at.is_some() {
                 return Ok(());
             } else if signals.read(&mut [0; 16]).is_ok() {
+                log::info!(target: "unix", "stopping: {} connections", service.active());
                 stack.stop_listening();
                 service.drain();
                 service.store().stop();
