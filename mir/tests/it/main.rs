@@ -3,5 +3,6 @@
 mod common;
 mod errors;
 mod hostile;
+mod live;
 mod own;
 mod site;
