@@ -30,14 +30,14 @@ tools:
 	@ln -sf mir $(DIST)/fat
 
 build: tools
-	$(MIR) build -t unix --base $(RELEASE)/mir-www --site $(SITE) -o $(DIST)/mir-www
+	$(MIR) build --no-file -t unix --base $(RELEASE)/mir-www --site $(SITE) -o $(DIST)/mir-www
 
 run: build
 	$(DIST)/mir-www --http-port=$(PORT)
 
 xen: tools
 	scripts/build-xen
-	$(MIR) build -t xen --base $(CARGO_TARGET_DIR)/x86_64-unknown-linux-gnu/kernel/mir-www-xen \
+	$(MIR) build --no-file -t xen --base $(CARGO_TARGET_DIR)/x86_64-unknown-linux-gnu/kernel/mir-www-xen \
 	    --site $(SITE) -o $(DIST)/mir-www.xen
 	@sed 's|^kernel = .*|kernel = "$(abspath $(DIST))/mir-www.xen"|' xl-configs/www.xl > $(DIST)/www.xl
 	@echo 'Start it with: cd $(DIST) && sudo xl create -c www.xl'

@@ -9,6 +9,9 @@ use www::pack::NewVolume;
 
 use super::site::Site;
 use super::{Failed, report};
+use crate::fat::format::Wanted;
+use crate::pack::Cache;
+use crate::site::Rendered;
 use crate::{fat, pack};
 
 #[derive(Subcommand)]
@@ -56,11 +59,7 @@ pub(super) fn fat(name: &str, command: FatCommand) -> ExitCode {
         } => {
             let first = deterministic.then_some(FIRST_OF_1980);
             let made = site.render_at(first).and_then(|rendered| {
-                let volumes = pack::volumes(rendered, &site.cache()).map_err(Failed::say)?;
-                let parts = [("files", volumes.files), ("pages", volumes.pages)];
-                parts.into_iter().try_for_each(|(part, volume)| {
-                    fat_image(&output, part, volume, layout.wanted(), free)
-                })
+                images(rendered, &site.cache(), &output, layout.wanted(), free)
             });
             return made.map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS);
         }
@@ -75,6 +74,21 @@ pub(super) fn fat(name: &str, command: FatCommand) -> ExitCode {
     fat::command::run(&command, &mut terminal).into()
 }
 
+/// Writes a site as two images.
+pub(super) fn images(
+    rendered: Rendered,
+    cache: &Cache,
+    folder: &Path,
+    wanted: Wanted,
+    free: Option<u64>,
+) -> Result<(), Failed> {
+    let volumes = pack::volumes(rendered, cache).map_err(Failed::say)?;
+    let parts = [("files", volumes.files), ("pages", volumes.pages)];
+    parts
+        .into_iter()
+        .try_for_each(|(part, volume)| fat_image(folder, part, volume, wanted, free))
+}
+
 /// The first moment that FAT has, in seconds since 1970.
 const FIRST_OF_1980: u64 = 315_532_800;
 
@@ -82,7 +96,7 @@ fn fat_image(
     folder: &Path,
     part: &str,
     volume: NewVolume,
-    mut wanted: fat::format::Wanted,
+    mut wanted: Wanted,
     free: Option<u64>,
 ) -> Result<(), Failed> {
     let path = folder.join(part).with_extension("img");

@@ -10,7 +10,7 @@ use crate::config::value::Kind;
 use crate::config::{Configuration, File, OPTIONS, Settings, Source, Unsettled, file};
 
 /// Arguments of each command that needs a configuration.
-#[derive(clap::Args)]
+#[derive(clap::Args, Default)]
 pub(super) struct Common {
     /// The configuration [default: mir.toml, here or in a folder above]
     #[arg(short, long, value_name = "FILE")]
@@ -124,6 +124,11 @@ impl Common {
         }
         Ok(configuration)
     }
+}
+
+/// What holds if no option is given.
+pub(super) fn configured() -> Result<Configuration, Failed> {
+    Common::default().configuration(Options::default())
 }
 
 /// The folder we are in needs no name.

@@ -1,11 +1,17 @@
 //! The commands of the tool `mir`, a file for each.
 
+mod base;
 mod build;
+mod built;
 mod configure;
+mod depend;
 mod describe;
+mod domain;
 mod fat;
+mod generate;
 mod given;
 mod look;
+mod run;
 mod site;
 
 use std::io::{self, Write};
@@ -15,9 +21,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Parser, Subcommand};
 
-use self::build::Target;
+use self::build::Building;
 use self::describe::Form;
 use self::fat::{FatArgs, FatCommand};
+use self::generate::Completed;
 use self::given::{Common, Options};
 use self::look::Encoding;
 use self::site::Site;
@@ -68,19 +75,56 @@ enum Command {
         #[arg(short, long, value_name = "FILE")]
         output: PathBuf,
     },
-    /// Render a site and join it with a program built without one
+    /// Make what the configuration says: dist/mir-www, or dist/mir-www.xen with what starts it
     Build {
-        /// What the program runs on
-        #[arg(short, long, value_enum)]
-        target: Target,
-        /// The program: mir-www for Unix, mir-www-xen for Xen, or an image made of one
-        #[arg(long, value_name = "FILE")]
-        base: PathBuf,
         #[command(flatten)]
-        site: Site,
-        /// The image to write
+        common: Common,
+        #[command(flatten)]
+        building: Building,
+        /// Write the image alone, to this file
         #[arg(short, long, value_name = "FILE")]
-        output: PathBuf,
+        output: Option<PathBuf>,
+        #[command(flatten)]
+        options: Options,
+    },
+    /// Build, and start what was built: here, or under Xen in QEMU
+    Run {
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        building: Building,
+        /// The port of this machine that leads to a guest [default: 8080]
+        #[arg(long, value_name = "PORT")]
+        port: Option<u16>,
+        #[command(flatten)]
+        options: Options,
+        /// Arguments of the program
+        #[arg(last = true, value_name = "ARGUMENT")]
+        words: Vec<String>,
+    },
+    /// Remove what build made, and nothing else
+    Clean {
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        options: Options,
+    },
+    /// See to it that what the build needs is there
+    Depend {
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        options: Options,
+    },
+    /// Print completions for a shell
+    Completions {
+        /// The shell
+        shell: Completed,
+    },
+    /// Print the manual page, or write the pages of all commands
+    Man {
+        /// The folder for them
+        folder: Option<PathBuf>,
     },
     /// Say what is in a pack, a manifest, or an image that carries a pack: status, media type,
     /// encodings with their lengths, path, and where a redirect leads
@@ -121,7 +165,10 @@ pub fn main() -> ExitCode {
     let args = match Args::try_parse() {
         Ok(args) => args,
         Err(error) => {
-            let status = if error.use_stderr() { USAGE } else { 0 };
+            // The statuses of `fat` are its own, whatever it is called by.
+            let fat = std::env::args_os().nth(1).is_some_and(|word| word == "fat");
+            let wrong = if fat { error.exit_code() as u8 } else { USAGE };
+            let status = if error.use_stderr() { wrong } else { 0 };
             // Whoever reads it may have seen enough.
             let _ = error.print();
             return ExitCode::from(status);
@@ -165,11 +212,26 @@ fn act(command: Command) -> Result<ExitCode, Failed> {
             report(format_args!("{}: {} bytes", output.display(), pack.len()))?;
         }
         Command::Build {
-            target,
-            base,
-            site,
+            common,
+            building,
             output,
-        } => build::build(target, &base, &site, &output)?,
+            options,
+        } => {
+            build::build(&common, options, &building, output.as_deref())?;
+        }
+        Command::Run {
+            common,
+            building,
+            port,
+            options,
+            words,
+        } => return run::run(&common, options, &building, port, &words),
+        Command::Clean { common, options } => {
+            built::clean(&common.configuration(options)?.dist())?;
+        }
+        Command::Depend { common, options } => depend::depend(&common, options)?,
+        Command::Completions { shell } => generate::completions(shell)?,
+        Command::Man { folder } => generate::man(folder.as_deref())?,
         Command::List { file } => look::list(&file)?,
         Command::Cat {
             file,
@@ -181,6 +243,11 @@ fn act(command: Command) -> Result<ExitCode, Failed> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// All commands with their arguments.
+fn definitions() -> clap::Command {
+    <Args as clap::CommandFactory>::command()
 }
 
 /// It did not work, and the user has been told why; the status says what kind of reason it was.

@@ -2,19 +2,28 @@
 
 use std::path::{Path, PathBuf};
 
+use super::given::configured;
 use super::{Failed, report};
 use crate::fat::command::source_date_epoch;
 use crate::pack::{self, Cache};
 use crate::site::{self, Options, Rendered};
 
+/// A site's folder, rendered in some way.
 #[derive(clap::Args)]
 pub(super) struct Site {
-    /// The site's folder
+    /// The site's folder [default: that of mir.toml]
     #[arg(long, value_name = "DIR")]
-    site: PathBuf,
+    site: Option<PathBuf>,
+    #[command(flatten)]
+    rendering: Rendering,
+}
+
+/// How a site is rendered.
+#[derive(clap::Args)]
+pub(super) struct Rendering {
     /// Keep compressed pages in this folder [default: mir-www in the user's cache folder]
     #[arg(long, value_name = "DIR", conflicts_with = "no_cache")]
-    cache: Option<PathBuf>,
+    cache_dir: Option<PathBuf>,
     /// Compress everything anew
     #[arg(long)]
     no_cache: bool,
@@ -28,17 +37,41 @@ impl Site {
         self.render_at(None)
     }
 
-    /// Renders it; all of it changed at SOURCE_DATE_EPOCH, without that at `modified`, without
-    /// that when it did.
+    /// As [`Rendering::render_at`].
     pub(super) fn render_at(&self, modified: Option<u64>) -> Result<Rendered, Failed> {
+        let folder = match &self.site {
+            Some(folder) => folder.clone(),
+            None => configured()?.site(),
+        };
+        self.rendering.render_at(&folder, modified)
+    }
+
+    pub(super) fn pack(&self) -> Result<Vec<u8>, Failed> {
+        let rendered = self.render()?;
+        pack::pack(rendered, &self.cache()).map_err(Failed::say)
+    }
+
+    pub(super) fn cache(&self) -> Cache {
+        self.rendering.cache()
+    }
+}
+
+impl Rendering {
+    /// Renders a folder; all of it changed at SOURCE_DATE_EPOCH, without that at `modified`, without
+    /// that when it did.
+    pub(super) fn render_at(&self, site: &Path, modified: Option<u64>) -> Result<Rendered, Failed> {
         let modified = source_date_epoch().map_err(Failed::say)?.or(modified);
-        let rendered = site::render(&self.site, Options { modified });
+        if !site.is_dir() {
+            let missing = Failed::say(format!("{}: there is no such folder", site.display()));
+            return Err(missing.help("--site DIR names the site's folder"));
+        }
+        let rendered = site::render(site, Options { modified });
         let rendered = rendered.map_err(|problems| {
             problems.iter().for_each(|problem| eprintln!("{problem}"));
             let (count, s) = (problems.len(), if problems.len() == 1 { "" } else { "s" });
             Failed::say(format!(
                 "{}: {count} error{s}, nothing written",
-                self.site.display()
+                site.display()
             ))
         })?;
         for problem in rendered.warnings.iter().take(SHOWN) {
@@ -47,14 +80,9 @@ impl Site {
         if let Some(more) = rendered.warnings.len().checked_sub(SHOWN + 1) {
             eprintln!("warning: {} more broken links", more + 1);
         }
-        let (site, count) = (self.site.display(), rendered.items.len());
-        report(format_args!("{site}: {count} pages and files"))?;
+        let (shown, count) = (site.display(), rendered.items.len());
+        report(format_args!("{shown}: {count} pages and files"))?;
         Ok(rendered)
-    }
-
-    pub(super) fn pack(&self) -> Result<Vec<u8>, Failed> {
-        let rendered = self.render()?;
-        pack::pack(rendered, &self.cache()).map_err(Failed::say)
     }
 
     pub(super) fn cache(&self) -> Cache {
@@ -68,7 +96,7 @@ impl Site {
                 .or_else(|| Some(Path::new(&folder("HOME")?).join(".cache")))
                 .map(|folder| folder.join("mir-www"))
         };
-        match self.cache.clone().or_else(users) {
+        match self.cache_dir.clone().or_else(users) {
             Some(folder) => Cache::new(&folder),
             None => Cache::none(),
         }

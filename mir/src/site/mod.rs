@@ -28,7 +28,7 @@ pub use live::{Broken, Change, Found, Live, View};
 pub use walk::{MAX_FILE, MAX_FILES, MAX_TEXT, MAX_TOTAL};
 
 /// A site, rendered.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Rendered {
     /// What is served, sorted by path.
     pub items: Vec<Item>,
