@@ -3,6 +3,7 @@
 pub mod disk;
 pub mod fat;
 pub mod fat_image;
+pub mod images;
 pub mod net;
 pub mod netns;
 pub mod tools;

@@ -3,70 +3,25 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use mir::fat::format::Wanted;
-use mir::fat::site;
-use mir::pack::{Cache, Volumes};
-use mir::site::{Options, render};
-use tempfile::TempDir;
+use tests::images::Images;
 use tests::unix::{Server, run};
 use www::pack::Pack;
 
 /// Longer than an image is looked at again, many times over.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A folder with a site's pack and images.
-struct Images(TempDir);
+fn serve(images: &Images) -> Server {
+    let arguments = images.arguments();
+    let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+    Server::start_bare(&arguments, &images.path("log"))
+}
 
-impl Images {
-    /// Of the site in a folder.
-    fn of(site: &Path) -> Self {
-        let images = Self(tempfile::tempdir().unwrap());
-        let rendered = || render(site, Options::default()).unwrap();
-        let cache = Cache::new(&images.path("cache"));
-        let pack = mir::pack::pack(rendered(), &cache).unwrap();
-        fs::write(images.path("site.pack"), pack).unwrap();
-        let Volumes { files, pages } = mir::pack::volumes(rendered(), &cache).unwrap();
-        for (volume, name) in [(files, "files.img"), (pages, "pages.img")] {
-            let free = site::free_for(&volume);
-            let image = site::image(volume, &Wanted::default(), free).unwrap();
-            image.save(&images.path(name), &mut |_| {}).unwrap();
-        }
-        images
-    }
-
-    /// Of a site with one page, and one static file that holds `text`.
-    fn small(text: &[u8]) -> Self {
-        let site = tempfile::tempdir().unwrap();
-        fs::create_dir_all(site.path().join("content")).unwrap();
-        fs::create_dir_all(site.path().join("static")).unwrap();
-        fs::write(site.path().join("content/index.md"), "# Front page\n").unwrap();
-        fs::write(site.path().join("static/file.bin"), text).unwrap();
-        Self::of(site.path())
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn arguments(&self) -> [String; 3] {
-        let argument =
-            |part: &str| format!("--{part}={}", self.path(&format!("{part}.img")).display());
-        ["--kv_ro=fat".into(), argument("files"), argument("pages")]
-    }
-
-    fn serve(&self) -> Server {
-        let arguments = self.arguments();
-        let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
-        Server::start_bare(&arguments, &self.path("log"))
-    }
-
-    fn log(&self) -> String {
-        fs::read_to_string(self.path("log")).unwrap()
-    }
+fn log(images: &Images) -> String {
+    fs::read_to_string(images.path("log")).unwrap()
 }
 
 /// All that comes for a request, without the line that has the time.
@@ -114,7 +69,7 @@ fn answers_are_those_of_crunch(site: &Path) {
     let pack = images.path("site.pack");
     let argument = format!("--pack={}", pack.display());
     let crunch = Server::start_bare(&[&argument], &images.path("log-crunch"));
-    let fat = images.serve();
+    let fat = serve(&images);
     let bytes = fs::read(&pack).unwrap();
     let pack = Pack::load(&bytes).unwrap();
     let mut paths: Vec<_> = pack.entries().map(|entry| entry.path()).collect();
@@ -141,7 +96,7 @@ fn answers_are_those_of_crunch(site: &Path) {
             );
         }
     }
-    assert!(!images.log().contains("error"), "{}", images.log());
+    assert!(!log(&images).contains("error"), "{}", log(&images));
 }
 
 #[test]
@@ -189,7 +144,7 @@ fn a_made_site_is_answered_as_by_crunch() {
 #[test]
 fn a_replaced_image_is_served_without_a_failed_request() {
     let (old, new) = (Images::small(b"old"), Images::small(b"and new"));
-    let server = old.serve();
+    let server = serve(&old);
     assert!(ask(&server, "/file.bin", "").ends_with(b"\r\n\r\nold"));
     let replaced = AtomicBool::new(false);
     std::thread::scope(|scope| {
@@ -218,7 +173,7 @@ fn a_replaced_image_is_served_without_a_failed_request() {
 fn an_image_that_is_cut_short_costs_what_was_in_it_and_nothing_else() {
     let large: Vec<u8> = (0..4u32 << 20).map(|n| (n >> 10) as u8).collect();
     let (images, whole) = (Images::small(&large), Images::small(&large));
-    let server = images.serve();
+    let server = serve(&images);
     let file = fs::OpenOptions::new()
         .write(true)
         .open(images.path("files.img"))
@@ -241,8 +196,8 @@ fn an_image_that_is_cut_short_costs_what_was_in_it_and_nothing_else() {
 fn a_missing_image_is_said_at_once_and_served_when_it_comes() {
     let images = Images::small(b"here");
     fs::rename(images.path("files.img"), images.path("elsewhere")).unwrap();
-    let server = images.serve();
-    let log = images.log();
+    let server = serve(&images);
+    let log = log(&images);
     assert!(
         log.contains("files: cannot read ") && log.contains("No such file"),
         "{log}"
@@ -265,11 +220,11 @@ fn a_missing_image_is_said_at_once_and_served_when_it_comes() {
 fn what_is_no_image_is_said_at_once() {
     let images = Images::small(b"here");
     fs::write(images.path("files.img"), b"no image ".repeat(1000)).unwrap();
-    let server = images.serve();
+    let server = serve(&images);
     assert!(
-        images.log().contains("files: no FAT volume"),
+        log(&images).contains("files: no FAT volume"),
         "{}",
-        images.log()
+        log(&images)
     );
     assert_eq!(
         [status(&server, "/"), status(&server, "/file.bin")],

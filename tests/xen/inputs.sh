@@ -113,8 +113,26 @@ host_corpus() {
     wait "$server"
 }
 
+# Heads, without the date, and bodies that the Unix program answers with; where it listens is not in them.
+fetch_from_unix() { # PROGRAM FOLDER OUT
+    local pid url
+    : >"$WORK/unix.out"
+    "$1" --http-port=0 --access-log=no >"$WORK/unix.out" 2>"$WORK/unix.log" &
+    pid=$!
+    until url=$(sed -n 's/^mir-www serves http:..localhost:\([0-9]*\)\/$/http:\/\/127.0.0.1:\1/p' "$WORK/unix.out") && [ -n "$url" ]; do
+        kill -0 "$pid" || return
+        sleep 0.05
+    done
+    mkdir "$3"
+    sed "s#@URL@#$url#; s/^output = \"\(.*\)\"/&\ndump-header = \"\1.head\"/" "$2/requests" >"$3.requests"
+    (cd "$3" && curl -K "../${3##*/}.requests" >answers 2>errors) && sed -i '/^[Dd]ate: /d' "$3"/*.head && sed -i "s#$url#@URL@#" "$3/answers"
+    kill "$pid"
+    wait "$pid"
+}
+
 input_fat() {
     [ -e "$WORK/in/site" ] || input_site || return
+    fetch_from_unix "$DIST/mir-www" "$WORK/in/site" "$WORK/in/unix-site" || return
     input_corpus && mkdir "$WORK/corpus-fat" || return
     "$MIR" fat site --site "$corpus_site" --no-cache -o "$WORK/corpus-fat" || return
     cp "$WORK/corpus-fat/files.img" "$WORK/in/corpus-files.img"

@@ -7,6 +7,7 @@ fetch_pages() { # FOLDER OUT
     sed "s#@URL@#$URL#; s/^output = \"\(.*\)\"/&\ndump-header = \"\1.head\"/" "$1/requests" >"$2.requests"
     (cd "$2" && curl -K "../$2.requests" >answers 2>errors)
     sed -i '/^[Dd]ate: /d' "$2"/*.head
+    sed -i "s#$URL#@URL@#" "$2/answers"
 }
 
 as_crunch() { # WHAT FOLDER CRUNCH
@@ -18,6 +19,7 @@ as_crunch() { # WHAT FOLDER CRUNCH
 start
 fetch_pages site crunch-site
 check 'crunch has bodies to compare with' test -s crunch-site/1
+expect 'heads and bytes are those of the Unix program' '' "$(diff -rq unix-site crunch-site | head -n 10)"
 start 'kernel="corpus.xen"'
 fetch_pages corpus crunch-corpus
 

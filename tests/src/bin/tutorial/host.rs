@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process_group};
 use tempfile::{NamedTempFile, TempDir};
 
+use tests::netns::Namespace;
+
 use super::compare;
 use super::text::{Block, Where};
 
@@ -70,13 +72,8 @@ pub(crate) fn run(
         for command in &block.commands {
             count += 1;
             let at = format!("{}:{} ({heading})", super::TUTORIAL, block.line);
-            let pid = match block.place {
-                Where::Namespace => Some(match &namespace {
-                    None => namespace
-                        .insert(Namespace::new().map_err(|why| format!("{at}: {why}"))?)
-                        .pid(),
-                    Some(namespace) => namespace.pid(),
-                }),
+            let namespace = match block.place {
+                Where::Namespace => Some(&*namespace.get_or_insert_with(Namespace::new)),
                 Where::Host | Where::Dom0 => None,
             };
             if block.serves {
@@ -87,7 +84,7 @@ pub(crate) fn run(
                 let script = &command.script;
                 format!("{at}: {what}\n--- command\n{script}\n--- printed\n{printed}---")
             };
-            let started = Running::start(&command.script, pid, root, shims);
+            let started = Running::start(&command.script, namespace, root, shims);
             let mut running = started.map_err(|why| failed(&why.to_string(), ""))?;
             if block.serves {
                 running
@@ -122,15 +119,16 @@ struct Running {
 }
 
 impl Running {
-    fn start(script: &str, namespace: Option<u32>, root: &Path, shims: &Path) -> io::Result<Self> {
+    fn start(
+        script: &str,
+        namespace: Option<&Namespace>,
+        root: &Path,
+        shims: &Path,
+    ) -> io::Result<Self> {
         let output = NamedTempFile::new()?;
         let mut command = match namespace {
             None => Command::new("bash"),
-            Some(pid) => {
-                let mut command = Command::new("nsenter");
-                command.args(["-t", &pid.to_string(), "-n", "bash"]);
-                command
-            }
+            Some(namespace) => namespace.command("bash"),
         };
         let path = std::env::var("PATH").unwrap_or_default();
         let child = command
@@ -198,42 +196,5 @@ trait AtEnd {
 impl AtEnd for NamedTempFile {
     fn reopen_at_end(&self) -> io::Result<File> {
         File::options().append(true).open(self.path())
-    }
-}
-
-/// A network namespace with nothing in it but its loopback interface.
-struct Namespace(Child);
-
-impl Namespace {
-    fn new() -> Result<Self, String> {
-        let script = "ip link set lo up && echo up && exec sleep infinity";
-        let mut child = Command::new("unshare")
-            .args(["-n", "sh", "-c", script])
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .map_err(|why| format!("unshare: {why}"))?;
-        let mut line = String::new();
-        if let Some(out) = child.stdout.take() {
-            // What cannot be read is no "up".
-            let _ = io::BufRead::read_line(&mut io::BufReader::new(out), &mut line);
-        }
-        let namespace = Self(child);
-        match line.trim() {
-            "up" => Ok(namespace),
-            _ => Err("no network namespace can be made: this wants root, and iproute2".into()),
-        }
-    }
-
-    fn pid(&self) -> u32 {
-        self.0.id()
-    }
-}
-
-impl Drop for Namespace {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
     }
 }
