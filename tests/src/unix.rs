@@ -140,7 +140,11 @@ impl Server {
 
     /// Starts one whose site is where the arguments say; its log goes to `log`.
     pub fn start_bare(arguments: &[&str], log: &Path) -> Self {
-        let mut command = Command::new(binary());
+        Self::start_bare_as(Command::new(binary()), arguments, log)
+    }
+
+    /// The same by a command that takes the server's arguments.
+    pub fn start_bare_as(mut command: Command, arguments: &[&str], log: &Path) -> Self {
         command.stderr(std::fs::File::create(log).unwrap());
         Self::begin(command, arguments, None)
     }
@@ -183,6 +187,32 @@ impl Server {
         let mut stream = self.connect();
         stream.write_all(bytes).unwrap();
         rest(&mut stream)
+    }
+
+    /// All that comes for a path, decoded, and these header fields, without the line that has the time.
+    pub fn ask(&self, path: &str, fields: &str) -> Vec<u8> {
+        let mut stream = self.connect();
+        let path: String = path
+            .bytes()
+            .map(|byte| match byte {
+                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' => {
+                    char::from(byte).to_string()
+                }
+                byte => format!("%{byte:02X}"),
+            })
+            .collect();
+        let request =
+            format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{fields}\r\n");
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = Vec::new();
+        // An answer that breaks off ends with a reset.
+        let _ = stream.read_to_end(&mut answer);
+        let Some(at) = answer.windows(8).position(|part| part == b"\r\nDate: ") else {
+            return answer;
+        };
+        let end = at + 2 + answer[at + 2..].iter().position(|b| *b == b'\n').unwrap();
+        answer.drain(at + 2..=end);
+        answer
     }
 
     /// Runs curl, silently, on a path.

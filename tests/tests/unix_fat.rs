@@ -2,7 +2,6 @@
 //! replaced, cut short, not there or not images.
 
 use std::fs;
-use std::io::{Read, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -24,33 +23,8 @@ fn log(images: &Images) -> String {
     fs::read_to_string(images.path("log")).unwrap()
 }
 
-/// All that comes for a request, without the line that has the time.
-fn ask(server: &Server, path: &str, fields: &str) -> Vec<u8> {
-    let mut stream = server.connect();
-    let path: String = path
-        .bytes()
-        .map(|byte| match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' => {
-                char::from(byte).to_string()
-            }
-            byte => format!("%{byte:02X}"),
-        })
-        .collect();
-    let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{fields}\r\n");
-    stream.write_all(request.as_bytes()).unwrap();
-    let mut answer = Vec::new();
-    // An answer that breaks off ends with a reset.
-    let _ = stream.read_to_end(&mut answer);
-    let Some(at) = answer.windows(8).position(|part| part == b"\r\nDate: ") else {
-        return answer;
-    };
-    let end = at + 2 + answer[at + 2..].iter().position(|b| *b == b'\n').unwrap();
-    answer.drain(at + 2..=end);
-    answer
-}
-
 fn status(server: &Server, path: &str) -> u16 {
-    let answer = ask(server, path, "");
+    let answer = server.ask(path, "");
     let text = String::from_utf8_lossy(&answer[..answer.len().min(12)]);
     text.strip_prefix("HTTP/1.1 ").unwrap().parse().unwrap()
 }
@@ -83,7 +57,7 @@ fn answers_are_those_of_crunch(site: &Path) {
             "Accept-Encoding: identity;q=0, br;q=0, gzip;q=0\r\n",
             "If-Modified-Since: Fri, 01 Jan 2100 00:00:00 GMT\r\n",
         ] {
-            let [a, b] = [&crunch, &fat].map(|server| ask(server, path, fields));
+            let [a, b] = [&crunch, &fat].map(|server| server.ask(path, fields));
             assert!(!a.is_empty(), "{path} {fields}");
             let shown = |answer: &[u8]| {
                 String::from_utf8_lossy(&answer[..answer.len().min(600)]).into_owned()
@@ -144,15 +118,14 @@ fn a_made_site_is_answered_as_by_crunch() {
 #[test]
 fn a_replaced_image_is_served_without_a_failed_request() {
     let (old, new) = (Images::small(b"old"), Images::small(b"and new"));
-    let server = serve(&old);
-    assert!(ask(&server, "/file.bin", "").ends_with(b"\r\n\r\nold"));
+use std::path::Path;
     let replaced = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let asked = scope.spawn(|| {
             let mut answers = [0; 2];
             let begun = Instant::now();
             while answers[1] < 20 && begun.elapsed() < PATIENCE {
-                let answer = ask(&server, "/file.bin", "");
+                let answer = server.ask("/file.bin", "");
                 assert!(answer.starts_with(b"HTTP/1.1 200 "));
                 let is_new = answer.ends_with(b"\r\n\r\nand new");
                 assert!(is_new || answer.ends_with(b"\r\n\r\nold"));
@@ -181,14 +154,14 @@ fn an_image_that_is_cut_short_costs_what_was_in_it_and_nothing_else() {
     file.set_len(100_000).unwrap();
     // Before and after it is looked at again, whatever comes is no whole file.
     until("it is seen that the image is cut", || {
-        let answer = ask(&server, "/file.bin", "");
+        let answer = server.ask("/file.bin", "");
         assert!(answer.len() < large.len(), "{} bytes came", answer.len());
         assert_eq!(status(&server, "/"), 200);
         !answer.starts_with(b"HTTP/1.1 200 ")
     });
     fs::rename(whole.path("files.img"), images.path("files.img")).unwrap();
     until("a whole one is served", || {
-        ask(&server, "/file.bin", "").ends_with(&large)
+        server.ask("/file.bin", "").ends_with(&large)
     });
 }
 

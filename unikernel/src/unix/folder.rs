@@ -53,6 +53,10 @@ struct Shared {
 impl Folder {
     /// Serves the site in `folder`, right or wrong.
     pub(crate) fn open(folder: &str, reload: bool, registry: &Registry) -> io::Result<Self> {
+        // One that is there and goes may come back; one that never was has a name with a mistake.
+        if let Err(why) = std::fs::read_dir(folder) {
+            return Err(io::Error::new(why.kind(), format!("{folder}: {why}")));
+        }
         let run = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         let run = run.map_or(0, |since| since.as_nanos() as u64);
         let options = mir::site::Options::default();
