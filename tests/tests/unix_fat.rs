@@ -118,7 +118,8 @@ fn a_made_site_is_answered_as_by_crunch() {
 #[test]
 fn a_replaced_image_is_served_without_a_failed_request() {
     let (old, new) = (Images::small(b"old"), Images::small(b"and new"));
-use std::path::Path;
+    let server = serve(&old);
+    assert!(server.ask("/file.bin", "").ends_with(b"\r\n\r\nold"));
     let replaced = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let asked = scope.spawn(|| {
