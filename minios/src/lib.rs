@@ -24,6 +24,7 @@
 //! | [`power`] | what the toolstack asks of the whole domain: stop, reboot |
 //! | [`entropy`] | a seed, what it was made of, and a generator |
 //! | [`console`], [`logger`] | what the operator sees: lines, and which of them |
+//! | [`package`] | what a program is, for tools that do not run it |
 //! | [`ring`] | byte rings and request rings, both ends |
 //! | [`abi`] | Xen's layouts and numbers, each with its source |
 #![no_std]
@@ -41,6 +42,7 @@ pub mod exec;
 pub mod id;
 pub mod logger;
 mod mem;
+pub mod package;
 pub mod page;
 pub mod power;
 pub mod ring;

@@ -4,6 +4,7 @@
 //! - [`pack`] compresses what came out and writes it as a pack, the archive that `www` serves from.
 //! - [`direct`] answers from a site's folder while it is written.
 //! - [`link`] joins a pack and a binary that was built without a site.
+//! - [`image`] says what goes into an image beside the pack, [`describe`] reads it back.
 //! - [`fat`] makes FAT images, fills them and looks into them.
 //! - [`cli`] is the commands of the tool.
 //! - [`output`] puts files where they belong, whole or not at all.
@@ -14,8 +15,10 @@
 
 pub mod cli;
 mod config;
+pub mod describe;
 pub mod direct;
 pub mod fat;
+pub mod image;
 pub mod link;
 pub mod output;
 pub mod pack;

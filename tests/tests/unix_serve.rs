@@ -3,12 +3,11 @@
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use tests::unix::{Server, binary, curl, file, large, pack, rest, run, said_port};
-use www::pack::Trailer;
 
 fn field<'a>(head: &'a str, name: &str) -> Option<&'a str> {
     head.lines()
@@ -266,37 +265,94 @@ fn what_goes_wrong_at_the_start() {
     );
 }
 
-#[test]
-fn a_site_behind_the_program() {
-    let mut bytes = std::fs::read(binary()).unwrap();
-    let pack = pack();
-    let trailer = Trailer {
-        offset: bytes.len() as u64,
-        length: pack.len() as u64,
-    };
-    bytes.extend_from_slice(&pack);
-    bytes.extend_from_slice(&trailer.encode());
-    let folder = tempfile::tempdir().unwrap();
-    let start = |name: &str, bytes: &[u8]| {
-        let program = folder.path().join(name);
+/// Starts copies of the program with something behind it.
+struct Copies(tempfile::TempDir);
+
+impl Copies {
+    fn start(&self, name: &str, bytes: &[u8], arguments: &[&str]) -> Child {
+        let program = self.0.path().join(name);
         std::fs::write(&program, bytes).unwrap();
         std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
         let mut command = Command::new(program);
         command
-            .arg("--http-port=0")
+            .args(arguments)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         command.spawn().unwrap()
+    }
+
+    /// How it ends, with its output and its errors.
+    fn end(&self, bytes: &[u8], arguments: &[&str]) -> (Option<i32>, String, String) {
+        let ended = self.start("ends", bytes, arguments).wait_with_output();
+        let ended = ended.unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (ended.status.code(), text(ended.stdout), text(ended.stderr))
+    }
+}
+
+fn linked(pack: &[u8], words: &str) -> Vec<u8> {
+    let base = std::fs::read(binary()).unwrap();
+    let payload = mir::link::Payload {
+        pack,
+        words,
+        about: "",
     };
-    let mut child = start("whole", &bytes);
+    let image = mir::link::unix::link(&base, &payload).unwrap();
+    image.parts().concat()
+}
+
+#[test]
+fn a_site_behind_the_program() {
+    let mut bytes = linked(&pack(), "");
+    let copies = Copies(tempfile::tempdir().unwrap());
+    let mut child = copies.start("whole", &bytes, &["--http-port=0"]);
     let url = format!("http://127.0.0.1:{}/small", said_port(&mut child));
     let got = curl(&[], &[&url]);
     child.kill().unwrap();
     child.wait().unwrap();
     assert_eq!(got.stdout, b"small\n");
 
-    // One byte more in the middle: the trailer does not fit the file.
-    bytes.insert(1 << 20, 0);
-    let ended = start("damaged", &bytes).wait_with_output().unwrap();
-    assert!(!ended.status.success());
+    // One byte more in the site: the trailer does not fit the file.
+    bytes.insert(bytes.len() - 100, 0);
+    let (code, _, errors) = copies.end(&bytes, &["--http-port=0"]);
+    assert_eq!(code, Some(1), "{errors}");
+    assert!(errors.contains("was damaged after"), "{errors}");
+}
+
+#[test]
+fn arguments_behind_the_program() {
+    let copies = Copies(tempfile::tempdir().unwrap());
+    let bytes = linked(&pack(), "--http-port=0 '--logs=info'");
+    let mut child = copies.start("serves", &bytes, &[]);
+    let url = format!("http://127.0.0.1:{}/small", said_port(&mut child));
+    assert_eq!(curl(&[], &[&url]).stdout, b"small\n");
+    child.kill().unwrap();
+    child.wait().unwrap();
+
+    let (code, help, _) = copies.end(&bytes, &["--help"]);
+    assert_eq!(code, Some(0));
+    assert!(
+        help.ends_with("\nBuilt in: --http-port=0 '--logs=info'\n"),
+        "{help}"
+    );
+
+    // What is given takes their place; what is wrong with them is said as of those.
+    let (code, _, errors) = copies.end(&bytes, &["--logs=loud"]);
+    assert_eq!(code, Some(64), "{errors}");
+    assert!(errors.contains("--logs"), "{errors}");
+    for (words, said) in [
+        ("--http-prot=1", "did you mean --http-port"),
+        ("--http-port='1", "a quote"),
+        ("--kv_ro=fat", "--kv_ro=fat needs --files or --pages"),
+    ] {
+        let (code, _, errors) = copies.end(&linked(b"", words), &[]);
+        assert_eq!(code, Some(64), "{words}: {errors}");
+        assert!(
+            errors.starts_with("mir-www: ") && errors.contains(said),
+            "{errors}"
+        );
+    }
+    let (code, _, errors) = copies.end(&linked(b"", "--http-port=0"), &[]);
+    assert_eq!(code, Some(1));
+    assert!(errors.contains("carries no site"), "{errors}");
 }

@@ -51,24 +51,39 @@ input_arguments() {
     kernel=${CARGO_TARGET_DIR:-target}/x86_64-unknown-linux-gnu/kernel/mir-www-xen
     cp "$kernel" "$WORK/in/base.xen"
     cp "$BASE" "$WORK/in/altered.xen"
-    # the pack is at the image's end; its last bytes are a body's
-    at=$(($(stat -c %s "$BASE") - 100))
+    # the pack is near the image's end, before some notes; its last bytes are a body's
+    at=$(($(stat -c %s "$BASE") - 5000))
     byte=$(od -An -tu1 -j "$at" -N 1 "$BASE")
     # shellcheck disable=SC2059 # the format is the byte
     printf "\\x$(printf %02x $((byte ^ 1)))" | dd of="$WORK/in/altered.xen" bs=1 seek="$at" conv=notrunc status=none
     truncate_pack "$BASE" "$WORK/in/truncated.xen"
+    # Arguments that are built in; and the same where the note says that they are beyond all memory.
+    site_with "$WORK/words" a 1000
+    "$MIR" build --no-file -t xen --base "$BASE" --site "$WORK/words" --no-cache -o "$WORK/in/words.xen" \
+        --http-port 8082 --ipv4 10.0.0.8/24 || return
+    cp "$WORK/in/words.xen" "$WORK/in/lost-words.xen"
+    write_u64 "$WORK/in/lost-words.xen" $(($(note_of "$WORK/in/words.xen") + 36)) $((1 << 40))
+}
+
+# Where in an image the note of what is linked to it begins.
+note_of() { # IMAGE
+    LC_ALL=C grep -obUaP '\x08\0\0\0\x20\0\0\0\x01\x01\0\0mir-www\0' "$1" | head -n 1 | cut -d: -f1
+}
+
+write_u64() { # FILE OFFSET NUMBER
+    local bytes='' i
+    for i in 0 8 16 24 32 40 48 56; do bytes+=$(printf '\\x%02x' $(($3 >> i & 255))); done
+    # shellcheck disable=SC2059 # the format is the bytes
+    printf "$bytes" | dd of="$1" bs=1 seek="$2" conv=notrunc status=none
 }
 
 # Takes 1000 bytes off the pack by the note's length, as if somebody had cut it and mended the headers.
 truncate_pack() { # IMAGE OUT
-    local note length
+    local note
     cp "$1" "$2"
-    note=$(LC_ALL=C grep -obUaP '\x08\0\0\0\x10\0\0\0\x01\0\0\0mir-www\0' "$1" | head -n 1 | cut -d: -f1)
+    note=$(note_of "$1")
     [ -n "$note" ] || return
-    length=$(($(od -An -td8 -j $((note + 28)) -N 8 "$1") - 1000))
-    # shellcheck disable=SC2059
-    printf "$(printf '\\x%02x' $((length & 255)) $((length >> 8 & 255)) $((length >> 16 & 255)) $((length >> 24 & 255)))" |
-        dd of="$2" bs=1 seek=$((note + 28)) conv=notrunc status=none
+    write_u64 "$2" $((note + 28)) $(($(od -An -td8 -j $((note + 28)) -N 8 "$1") - 1000))
 }
 
 input_traps() {

@@ -72,17 +72,40 @@ const ACCEPTED_A_TURN: u32 = 16;
 
 const SIGNAL: Token = Token(0);
 
+minios::package_note!(concat!(
+    r#"{"type":"mir-www","name":"mir-www","version":""#,
+    env!("CARGO_PKG_VERSION"),
+    r#"","build":""#,
+    env!("MIR_BUILD"),
+    r#""}"#
+));
+
 type Web = Service<Place, Clock>;
 
 fn main() -> ExitCode {
     since_start();
     let words: Vec<_> = std::env::args_os().skip(1).collect();
     let words: Vec<_> = words.iter().map(|word| word.to_string_lossy()).collect();
-    let config = match Command::parse(Platform::Unix, [], words.iter().map(|word| &**word)) {
+    let line = match site::built_in() {
+        Ok(line) => line,
+        Err(error) => {
+            eprintln!("mir-www: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let built_in = match config::split(&line) {
+        Ok(built_in) => built_in,
+        Err(error) => return usage(&format_args!("built in: {error}")),
+    };
+    let built_in = built_in.iter().map(String::as_str);
+    let config = match Command::parse(Platform::Unix, built_in, words.iter().map(|word| &**word)) {
         Ok(Command::Serve(config)) => config,
         Ok(Command::Help) => {
             let help = config::help(Platform::Unix);
-            let text = format!("Serves the web site that is in it.\n\n{help}");
+            let mut text = format!("Serves the web site that is in it.\n\n{help}");
+            if !line.is_empty() {
+                text += &format!("\nBuilt in: {line}\n");
+            }
             return ExitCode::from(u8::from(io::stdout().write_all(text.as_bytes()).is_err()));
         }
         Err(error) => return usage(&error),

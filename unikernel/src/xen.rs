@@ -38,6 +38,14 @@ use disks::Disks;
 
 minios::guest!(main);
 
+minios::package_note!(concat!(
+    r#"{"type":"mir-www","name":"mir-www-xen","version":""#,
+    env!("CARGO_PKG_VERSION"),
+    r#"","build":""#,
+    env!("MIR_BUILD"),
+    r#""}"#
+));
+
 /// How long a stop waits for answers that are under way. The domain is to be gone in 3 s, on a busy host too.
 const DRAIN: Duration = Duration::from_millis(1500);
 
@@ -72,15 +80,26 @@ fn main(boot: Boot) -> ! {
 
 /// Reads the arguments; then serves, until the toolstack wants an end.
 async fn start(boot: Boot, spawner: Spawner) -> ShutdownReason {
-    let line = String::from_utf8_lossy(boot.command_line);
-    let command = match config::split(&line) {
-        Ok(words) => Command::parse(Platform::Xen, [], words.iter().map(String::as_str)),
-        Err(error) => return refuse(&error),
+    let built_in_line = String::from_utf8_lossy(boot.built_in);
+    let words = config::split(&built_in_line).and_then(|built_in| {
+        let given = config::split(&String::from_utf8_lossy(boot.command_line))?;
+        Ok((built_in, given))
+    });
+    let command = match &words {
+        Ok((built_in, given)) => Command::parse(
+            Platform::Xen,
+            built_in.iter().map(String::as_str),
+            given.iter().map(String::as_str),
+        ),
+        Err(error) => return refuse(error),
     };
     let config = match command {
         Ok(Command::Serve(config)) => config,
         Ok(Command::Help) => {
-            say(&format_args!("{}", config::help(Platform::Xen)));
+            say(&config::help(Platform::Xen));
+            if !built_in_line.is_empty() {
+                say(&format_args!("Built in: {built_in_line}"));
+            }
             return ShutdownReason::Poweroff;
         }
         Err(error) => return refuse(&error),

@@ -129,12 +129,15 @@ pub(super) mod pack_trailer {
         let file_len = u64::from_le_bytes(input.array());
         let mut trailer = input.array::<{ Trailer::LEN }>();
         if mend & 1 == 1 {
-            let hash = XxHash3_64::oneshot(&trailer[..24]);
-            word(&mut trailer, 24, hash);
+            let hash = XxHash3_64::oneshot(&trailer[..48]);
+            word(&mut trailer, 48, hash);
         }
         if let Ok(read) = Trailer::decode(&trailer, file_len) {
-            let end = read.offset.checked_add(read.length).expect("no overflow");
-            assert_eq!(end.checked_add(32), Some(file_len));
+            let end = read.offset.checked_add(read.total).expect("no overflow");
+            assert_eq!(end.checked_add(Trailer::LEN as u64), Some(file_len));
+            assert!(read.length <= read.total);
+            let words = read.words.checked_add(read.words_length);
+            assert!(read.words_length == 0 || words.expect("no overflow") <= end);
             assert_eq!(read.encode(), trailer);
         }
     }
@@ -142,35 +145,55 @@ pub(super) mod pack_trailer {
     pub(in super::super) fn seeds() -> Vec<Vec<u8>> {
         let trailer = Trailer {
             offset: 4096,
+            total: 1200,
             length: 1000,
+            words: 5120,
+            words_length: 100,
         };
         let seed = |mend, len: u64| [&[mend], &len.to_le_bytes()[..], &trailer.encode()].concat();
-        vec![seed(0, 5128), seed(1, 5128), seed(1, u64::MAX)]
+        vec![seed(0, 5352), seed(1, 5352), seed(1, u64::MAX)]
     }
 }
 
 pub(super) mod image {
-    use mir::link;
+    use mir::link::{self, Payload};
 
     use super::sample;
 
     const PAGE: usize = 4096;
 
-    /// A pack is found within its file; one that was linked is found again.
+    fn payload() -> Payload<'static> {
+        Payload {
+            pack: sample(),
+            words: "--http-port=81",
+            about: r#"{"type":"mir-www-image","mir":"0.1.0"}"#,
+        }
+    }
+
+    /// What is found is within its file; what was linked is found again.
     pub(in super::super) fn run(bytes: &[u8]) {
-        if let Ok(range) = link::find(bytes) {
-            assert!(bytes.get(range).is_some());
+        if let Ok(contents) = link::read(bytes) {
+            assert!(bytes.get(contents.pack).is_some());
         }
-        if let Ok(image) = link::xen::link(bytes, sample()) {
-            let found = link::xen::find(&image.bytes)
-                .expect("our own image")
-                .expect("a pack");
-            assert!(&image.bytes[found] == sample());
+        match mir::describe::describe(bytes) {
+            Ok(description) => {
+                let text = description.to_string();
+                assert!(text.lines().count() <= 6 && !text.contains(['\x1b', '\r']));
+                assert!(description.to_json().starts_with('{'));
+            }
+            Err(error) => assert!(!error.to_string().is_empty()),
         }
-        if let Ok(image) = link::unix::link(bytes, sample()) {
-            let file = image.parts().concat();
-            let found = link::unix::find(&file).expect("our own image");
-            assert!(&file[found] == sample());
+        let check = |file: &[u8]| {
+            let contents = link::read(file).expect("our own image");
+            assert!(&file[contents.pack] == sample());
+            assert_eq!(contents.words, payload().words);
+            assert_eq!(contents.about, Some(payload().about));
+        };
+        if let Ok(image) = link::xen::link(bytes, &payload()) {
+            check(&image.bytes);
+        }
+        if let Ok(image) = link::unix::link(bytes, &payload()) {
+            check(&image.parts().concat());
         }
     }
 
@@ -190,7 +213,7 @@ pub(super) mod image {
         put(54, 56, 2);
         put(56, 2, 2);
         for (number, (kind, offset, size)) in
-            [(1, 4096, 4096), (4, 4128, 40)].into_iter().enumerate()
+            [(1, 4096, 4096), (4, 4128, 56)].into_iter().enumerate()
         {
             let at = 64 + number * 56;
             put(at, kind, 4);
@@ -203,15 +226,15 @@ pub(super) mod image {
             put(at + 48, 4096, 8);
         }
         let note = PAGE + 32;
-        file[note..note + 12].copy_from_slice(&[8, 0, 0, 0, 16, 0, 0, 0, 1, 0, 0, 0]);
+        file[note..note + 12].copy_from_slice(&[8, 0, 0, 0, 32, 0, 0, 0, 1, 1, 0, 0]);
         file[note + 12..note + 20].copy_from_slice(b"mir-www\0");
         file
     }
 
     pub(in super::super) fn seeds() -> Vec<Vec<u8>> {
         let program =
-            link::unix::link(&b"\x7fELF, the program"[..], sample()).expect("an ELF file");
-        let guest = link::xen::link(&kernel(), sample()).expect("a kernel");
+            link::unix::link(&b"\x7fELF, the program"[..], &payload()).expect("an ELF file");
+        let guest = link::xen::link(&kernel(), &payload()).expect("a kernel");
         vec![
             kernel(),
             sample().to_vec(),

@@ -41,13 +41,14 @@ global_asm!(
     "text_note 9, \"yes\"",
     "text_note 10, \"!writable_page_tables|pae_pgdir_above_4gb\"",
     ".popsection",
-    // Where `mir` writes address and length of the payload.
+    // Where `mir` writes what it linked behind the image: its address, the length of the payload,
+    // offset and length of the words.
     ".pushsection .note.mir-www, \"a\", @note",
     ".p2align 2",
-    ".long 8, 16, 1",
+    ".long 8, 32, 0x101",
     ".asciz \"mir-www\"",
-    ".globl minios_payload",
-    "minios_payload: .long 0, 0, 0, 0",
+    ".globl minios_linked",
+    "minios_linked: .long 0, 0, 0, 0, 0, 0, 0, 0",
     ".popsection",
     ".pushsection .text.start, \"ax\", @progbits",
     ".globl _start",
@@ -66,7 +67,7 @@ global_asm!(
 );
 
 unsafe extern "C" {
-    static minios_payload: [u32; 4];
+    static minios_linked: [u32; 8];
     static __image_end: u8;
 }
 
@@ -91,6 +92,8 @@ pub struct Boot {
     pub command_line: &'static [u8],
     /// What was linked behind the image, or nothing.
     pub payload: &'static [u8],
+    /// A command line that was linked with it, to be read before the domain's own.
+    pub built_in: &'static [u8],
     /// Bytes of memory that the domain has.
     pub memory: usize,
     /// Xen's version, as in "4.17.5".
@@ -124,9 +127,9 @@ extern "C" fn start(start_info: *const StartInfo) -> ! {
         fail(format_args!("there is no xenstore page"));
     };
 
-    let payload = payload(start_info.nr_pages as usize * PAGE_SIZE);
+    let linked = Linked::find(start_info.nr_pages as usize * PAGE_SIZE);
     // SAFETY: once, at boot.
-    let layout = match unsafe { paging::map_all(start_info, &payload) } {
+    let layout = match unsafe { paging::map_all(start_info, &linked.all()) } {
         Ok(layout) => layout,
         Err(error) => fail(format_args!(
             "the address space could not be made: {error:?}"
@@ -175,30 +178,64 @@ extern "C" fn start(start_info: *const StartInfo) -> ! {
     minios_guest_main(Boot {
         domain: Domain::new(platform),
         command_line: &start_info.cmd_line[..end.unwrap_or(start_info.cmd_line.len())],
-        // SAFETY: `payload` checked that it lies in the image, which is mapped read-only.
-        payload: unsafe { core::slice::from_raw_parts(payload.start as *const u8, payload.len()) },
+        payload: linked.part(0, linked.payload),
+        built_in: linked.part(linked.words.0, linked.words.1),
         memory: start_info.nr_pages as usize * PAGE_SIZE,
         xen_version: xen_version(),
         phases,
     })
 }
 
-/// The payload's addresses as the image's note has them, if they can be true.
-fn payload(memory: usize) -> Range<usize> {
-    // SAFETY: the symbol stands in the assembly above; volatile, because what the compiler sees
-    // there are zeros.
-    let note = unsafe { (&raw const minios_payload).read_volatile() };
-    let word = |low: u32, high: u32| (u64::from(high) << 32 | u64::from(low)) as usize;
-    let (at, length) = (word(note[0], note[1]), word(note[2], note[3]));
-    let image_end = &raw const __image_end as usize;
-    if length == 0 {
-        return image_end..image_end;
+/// What `mir` linked behind the image, as the image's note has it.
+struct Linked {
+    /// Its address.
+    at: usize,
+    /// Bytes of the payload, which comes first.
+    payload: usize,
+    /// Offset and length of the words.
+    words: (usize, usize),
+}
+
+impl Linked {
+    /// Reads the note. What comes out lies behind the image and in `memory` bytes.
+    fn find(memory: usize) -> Self {
+        // SAFETY: the symbol stands in the assembly above; volatile, because what the compiler
+        // sees there are zeros.
+        let note = unsafe { (&raw const minios_linked).read_volatile() };
+        let word = |low: u32, high: u32| (u64::from(high) << 32 | u64::from(low)) as usize;
+        let found = Self {
+            at: word(note[0], note[1]),
+            payload: word(note[2], note[3]),
+            words: (word(note[4], note[5]), word(note[6], note[7])),
+        };
+        let image_end = &raw const __image_end as usize;
+        if note == [0; 8] {
+            return Self {
+                at: image_end,
+                ..found
+            };
+        }
+        let room = memory.saturating_sub(found.at);
+        let (from, length) = found.words;
+        let fits = found.payload <= room && from <= room && length <= room - from;
+        if found.at < image_end || !found.at.is_multiple_of(PAGE_SIZE) || !fits {
+            fail(format_args!(
+                "the note says that {} bytes are at {:#x}, and {length} at {from:#x} behind that",
+                found.payload, found.at
+            ));
+        }
+        found
     }
-    match at.checked_add(length) {
-        Some(end) if at >= image_end && end <= memory && at.is_multiple_of(PAGE_SIZE) => at..end,
-        _ => fail(format_args!(
-            "the note says that the payload is at {at:#x}, {length} bytes"
-        )),
+
+    fn all(&self) -> Range<usize> {
+        self.at..self.at + self.payload.max(self.words.0 + self.words.1)
+    }
+
+    /// Some of the bytes that `find` has checked, once they are mapped.
+    fn part(&self, from: usize, length: usize) -> &'static [u8] {
+        // SAFETY: `find` checked that they lie in memory behind the image, where the builder put
+        // what was linked; `map_all` mapped them read-only, and they stay so.
+        unsafe { core::slice::from_raw_parts((self.at + from) as *const u8, length) }
     }
 }
 

@@ -2,12 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
+use www::pack::Pack;
+
 use super::given::{Common, Options};
 use super::site::Rendering;
 use super::{Failed, base, built, domain, fat, read, report, write};
 use crate::config::{Configuration, Key, KvRo, Target};
 use crate::fat::format::Wanted;
-use crate::{link, pack};
+use crate::image::{self, About};
+use crate::link::{self, Payload};
+use crate::pack;
 
 /// The arguments of `mir build` beside the options.
 #[derive(clap::Args)]
@@ -48,6 +52,7 @@ pub(super) fn build(
 
     let rendering = &building.rendering;
     let rendered = rendering.render_at(&configuration.site(), None)?;
+    let title = rendered.title.clone();
     let files = rendered.items.len();
     let mut made = vec![name];
     let pack = match settings.kv_ro() {
@@ -59,17 +64,24 @@ pub(super) fn build(
         }
         _ => pack::pack(rendered, &rendering.cache()).map_err(Failed::say)?,
     };
+    let loaded = Pack::load(&pack).map_err(Failed::say)?;
+    let about = About::new(Some(image::Site::new(Some(title), &pack, &loaded)));
+    let payload = Payload {
+        pack: &pack,
+        words: &image::join(&words),
+        about: &about.to_json(),
+    };
     let image = output.map_or_else(|| dist.join(name), Path::to_owned);
     let refused = |error| Failed::say(format!("{}: {error}", base.display()));
     let (total, without_site) = match target {
         Target::Unix => {
-            let linked = link::unix::link(&program, &pack).map_err(refused)?;
+            let linked = link::unix::link(&program, &payload).map_err(refused)?;
             write(&image, &linked.parts(), true)?;
             let total: usize = linked.parts().iter().map(|part| part.len()).sum();
             (total, total - pack.len())
         }
         Target::Xen => {
-            let linked = link::xen::link(&program, &pack).map_err(refused)?;
+            let linked = link::xen::link(&program, &payload).map_err(refused)?;
             let memory = domain::memory(&configuration, linked.bytes.len(), files)?;
             write(&image, &[&linked.bytes], false)?;
             if output.is_none() {

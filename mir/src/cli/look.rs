@@ -6,14 +6,24 @@ use std::path::Path;
 use clap::ValueEnum;
 use www::pack::{Body, MANIFEST_VERSION, Pack, PackError};
 
-use super::{Failed, printed, read};
-use crate::link;
+use super::{Failed, printed, read, report};
+use crate::{describe, link};
 
 #[derive(Clone, Copy, ValueEnum)]
 pub(super) enum Encoding {
     Identity,
     Gzip,
     Br,
+}
+
+pub(super) fn describe(file: &Path, json: bool) -> Result<(), Failed> {
+    let described = describe::describe(&read(file)?);
+    let described =
+        described.map_err(|error| Failed::say(format!("{}: {error}", file.display())))?;
+    match json {
+        true => report(format_args!("{}", described.to_json())),
+        false => printed(write!(io::stdout(), "{described}")),
+    }
 }
 
 pub(super) fn list(file: &Path) -> Result<(), Failed> {

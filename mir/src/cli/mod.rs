@@ -54,8 +54,12 @@ enum Command {
         #[command(flatten)]
         options: Options,
     },
-    /// Show every option with its value and where that comes from, and the parts that result
+    /// Show every option with its value and where that comes from, and the parts that result; or
+    /// say what an image is: versions, arguments that are built in, its site and the site's hash
     Describe {
+        /// An image, a program without a site, or a pack
+        #[arg(conflicts_with_all = ["dot", "Options"])]
+        file: Option<PathBuf>,
         #[command(flatten)]
         common: Common,
         /// The parts as a graph in Graphviz' language
@@ -193,6 +197,12 @@ fn act(command: Command) -> Result<ExitCode, Failed> {
             options,
         } => configure::configure(&common, options, reset)?,
         Command::Describe {
+            file: Some(file),
+            json,
+            ..
+        } => look::describe(&file, json)?,
+        Command::Describe {
+            file: None,
             common,
             dot,
             json,

@@ -1,10 +1,8 @@
-//! The few parts of ELF64 that linking a pack needs: the file header, program headers, notes.
+//! The few parts of ELF64 that linking a pack needs: the file header and program headers.
 //!
 //! Layouts: System V ABI, chapters "ELF header" and "Program header".
 
-use std::ops::Range;
-
-use super::LinkError;
+use super::{LinkError, note};
 
 pub(super) const MAGIC: &[u8; 4] = b"\x7fELF";
 pub(super) const PT_LOAD: u32 = 1;
@@ -21,7 +19,8 @@ pub(super) struct Header {
 }
 
 mod header {
-    use super::Range;
+    use std::ops::Range;
+
     pub(super) const CLASS: usize = 4;
     pub(super) const DATA: usize = 5;
     pub(super) const TYPE: usize = 16;
@@ -51,13 +50,15 @@ impl Header {
         if header.u16(header::MACHINE) != 62 {
             return Err(LinkError::NotOurs("it is for another processor"));
         }
-        if header.u16(header::TYPE) != 2 {
-            return Err(LinkError::NotOurs("it is not linked to fixed addresses"));
-        }
         if usize::from(header.u16(header::PHENTSIZE)) != Segment::LEN {
             return Err(LinkError::Headers("the size of a program header"));
         }
         Ok(header)
+    }
+
+    /// Whether it is linked to fixed addresses (`ET_EXEC`).
+    pub(super) fn is_fixed(&self) -> bool {
+        self.u16(header::TYPE) == 2
     }
 
     /// The program headers. Each one's bytes are in the file.
@@ -161,23 +162,16 @@ impl Segment {
     }
 }
 
-/// The first byte of each note of this name and type in the bytes of a note segment, and its
-/// length. Notes are 4-aligned, as all that Xen reads are; where they stop making sense, they end.
-pub(super) fn notes(bytes: &[u8], name: &[u8], kind: u32) -> Vec<Range<usize>> {
-    let mut found = Vec::new();
-    let mut at = 0;
-    while let Some(head) = bytes.get(at..).and_then(|rest| rest.first_chunk::<12>()) {
-        let (name_size, desc_size) = (read_u32(head, 0) as usize, read_u32(head, 4) as usize);
-        let own_name = bytes.get(at + 12..).and_then(|rest| rest.get(..name_size));
-        let desc = at + 12 + name_size.next_multiple_of(4);
-        let end = desc + desc_size;
-        if own_name == Some(name) && read_u32(head, 8) == kind && end <= bytes.len() {
-            found.push(desc..end);
-        }
-        at = end.next_multiple_of(4);
-    }
-    found
+/// What a program says of itself, if it does: the package metadata among its notes.
+pub(super) fn package(file: &[u8]) -> Option<&str> {
+    let segments = Header::decode(file).ok()?.segments(file).ok()?;
+    let notes = segments.iter().filter(|segment| segment.kind == PT_NOTE);
+    let mut texts = notes.filter_map(|segment| note::package(segment.of(file)));
+    texts.find(|text| text.contains(NAME))
 }
+
+/// What is in the metadata of programs of ours, and in nobody else's.
+const NAME: &str = r#""type":"mir-www""#;
 
 pub(super) fn read_u32(from: &[u8], at: usize) -> u32 {
     let mut bytes = [0; 4];

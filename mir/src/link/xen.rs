@@ -1,16 +1,11 @@
 //! Xen: the pack as the last segment of the kernel's ELF image, found by a note.
 
-use std::ops::Range;
-
 use super::elf::{self, Header, PF_R, PT_LOAD, PT_NOTE, Segment};
-use super::{LinkError, PAGE};
+use super::{Behind, Contents, Kind, LinkError, PAGE, Payload, note};
 
-/// The name of the note, with its NUL.
-pub const NOTE_NAME: &[u8; 8] = b"mir-www\0";
-/// The type of the note.
-pub const NOTE_TYPE: u32 = 1;
-/// The length of its desc: the pack's virtual address and its length, 8 bytes each.
-pub const NOTE_DESC: usize = 16;
+/// The length of the note's desc: the address of what is put in, the length of the pack that it
+/// begins with, and where in it the words are and how long they are, 8 bytes each.
+const DESC: usize = 32;
 
 /// An image, ready to be booted.
 #[derive(Debug)]
@@ -21,16 +16,17 @@ pub struct Image {
     pub without_site: u64,
 }
 
-/// Makes the image of a kernel and a pack. A pack that is in the kernel already is left away, and
-/// so is all that is not needed to boot: sections, symbols, debug information.
-pub fn link(base: &[u8], pack: &[u8]) -> Result<Image, LinkError> {
+/// Makes the image of a kernel and a pack, and what goes with it. What is in the kernel already is
+/// left away, and so is all that is not needed to boot: sections, symbols, debug information.
+pub fn link(base: &[u8], payload: &Payload<'_>) -> Result<Image, LinkError> {
     let kernel = Kernel::read(base)?;
+    let behind = Behind::new(payload);
     let loads = kernel.loads(base)?;
     let end = kernel.end(&loads)?;
     let virt = end
         .checked_next_multiple_of(PAGE)
         .ok_or(LinkError::NoRoom)?;
-    let length = pack.len() as u64;
+    let length = (payload.pack.len() + behind.bytes.len()) as u64;
     virt.checked_add(length)
         .filter(|_| length > 0)
         .ok_or(LinkError::NoRoom)?;
@@ -38,10 +34,16 @@ pub fn link(base: &[u8], pack: &[u8]) -> Result<Image, LinkError> {
         .first()
         .map_or(0, |load| load.virt.wrapping_sub(load.phys));
 
+    let old = kernel.put_in()?.copied();
+    let in_old = |segment: &Segment| {
+        old.is_some_and(|old| {
+            segment.file_size > 0 && old.covers(segment.offset, segment.file_size)
+        })
+    };
     let others = kernel
         .segments
         .iter()
-        .filter(|segment| segment.kind != PT_LOAD);
+        .filter(|segment| segment.kind != PT_LOAD && !in_old(segment));
     let others: Vec<_> = others
         .copied()
         .filter(|other| {
@@ -51,7 +53,9 @@ pub fn link(base: &[u8], pack: &[u8]) -> Result<Image, LinkError> {
             other.file_size == 0 || other.kind == PT_NOTE || covered
         })
         .collect();
-    let mut out = vec![0; Header::LEN + (loads.len() + 1 + others.len()) * Segment::LEN];
+    let notes = usize::from(!behind.bytes.is_empty());
+    let count = loads.len() + 1 + others.len() + notes;
+    let mut out = vec![0; Header::LEN + count * Segment::LEN];
     let mut table = Vec::new();
     let mut moved = Vec::new();
     for load in &loads {
@@ -85,10 +89,22 @@ pub fn link(base: &[u8], pack: &[u8]) -> Result<Image, LinkError> {
         table.push(new);
     }
     for (load, offset) in &moved {
-        if load.covers(kernel.desc, NOTE_DESC as u64) {
+        if load.covers(kernel.desc, DESC as u64) {
             let at = (offset + (kernel.desc - load.offset)) as usize;
-            out[at..at + 8].copy_from_slice(&virt.to_le_bytes());
-            out[at + 8..at + 16].copy_from_slice(&length.to_le_bytes());
+            let words = &behind.words;
+            let from = match words.len() {
+                0 => 0,
+                _ => payload.pack.len() + words.start,
+            };
+            let fields = [
+                virt,
+                payload.pack.len() as u64,
+                from as u64,
+                words.len() as u64,
+            ];
+            for (bytes, field) in out[at..at + DESC].chunks_exact_mut(8).zip(fields) {
+                bytes.copy_from_slice(&field.to_le_bytes());
+            }
         }
     }
     out.resize(out.len().next_multiple_of(PAGE as usize), 0);
@@ -105,27 +121,51 @@ pub fn link(base: &[u8], pack: &[u8]) -> Result<Image, LinkError> {
     };
     // Loadable segments are in the order of their addresses; this is the highest.
     table.insert(loads.len(), segment);
-    let count = table.len() as u16;
-    out[..Header::LEN].copy_from_slice(&kernel.header.encode(count));
+    if !behind.bytes.is_empty() {
+        let before = (payload.pack.len() + behind.padding) as u64;
+        let size = length - before;
+        table.push(Segment {
+            kind: PT_NOTE,
+            offset: offset + before,
+            virt: segment.virt + before,
+            phys: segment.phys.wrapping_add(before),
+            file_size: size,
+            mem_size: size,
+            align: 4,
+            ..segment
+        });
+    }
+    out[..Header::LEN].copy_from_slice(&kernel.header.encode(count as u16));
     for (at, segment) in table.iter().enumerate() {
         let at = Header::LEN + at * Segment::LEN;
         out[at..at + Segment::LEN].copy_from_slice(&segment.encode());
     }
-    out.extend_from_slice(pack);
+    out.extend_from_slice(payload.pack);
+    out.extend_from_slice(&behind.bytes);
     Ok(Image {
         bytes: out,
         without_site: offset,
     })
 }
 
-/// Where the pack is in an image; `None` in a kernel without one.
-pub fn find(image: &[u8]) -> Result<Option<Range<usize>>, LinkError> {
+/// Reads a kernel, or an image made of one.
+pub fn read(image: &[u8]) -> Result<Contents<'_>, LinkError> {
     let kernel = Kernel::read(image)?;
-    let Some(segment) = kernel.pack()? else {
-        return Ok(None);
+    let mut contents = Contents {
+        kind: Kind::Xen,
+        pack: 0..0,
+        words: "",
+        about: None,
+        program: elf::package(image),
     };
-    let at = segment.offset as usize;
-    Ok(Some(at..at + segment.file_size as usize))
+    if let Some(segment) = kernel.put_in()? {
+        let (start, [_, length, from, words]) = (segment.offset as usize, kernel.linked);
+        // They are in the segment, and that is in the file.
+        contents.pack = start..start + length as usize;
+        let words = from as usize..(from + words) as usize;
+        (contents.words, contents.about) = Behind::read(segment.of(image), length as usize, words)?;
+    }
+    Ok(contents)
 }
 
 struct Kernel {
@@ -133,20 +173,24 @@ struct Kernel {
     segments: Vec<Segment>,
     /// Where in the file the note's desc is.
     desc: u64,
-    /// What it says: the address and the length of the pack.
-    virt: u64,
-    length: u64,
+    /// What it says.
+    linked: [u64; DESC / 8],
 }
 
 impl Kernel {
     fn read(file: &[u8]) -> Result<Self, LinkError> {
         let header = Header::decode(file)?;
+        if !header.is_fixed() {
+            return Err(LinkError::NotOurs("it is not linked to fixed addresses"));
+        }
         let segments = header.segments(file)?;
         let mut found = None;
         for segment in segments.iter().filter(|segment| segment.kind == PT_NOTE) {
-            for desc in elf::notes(segment.of(file), NOTE_NAME, NOTE_TYPE) {
-                if desc.len() != NOTE_DESC {
-                    return Err(LinkError::Headers("the length of the `mir-www` note"));
+            // A linker may leave something behind its notes.
+            let notes = note::notes(segment.of(file)).map_while(Result::ok);
+            for note in notes.filter(|n| n.name == note::OURS && n.kind != note::WORDS) {
+                if note.kind != note::LINKED || note.desc.len() != DESC {
+                    return Err(LinkError::OtherVersion);
                 }
                 // What takes no memory is left out of the image, and a segment of notes that is
                 // not within another is copied away from it.
@@ -158,7 +202,7 @@ impl Kernel {
                 if !segments.iter().any(loaded) {
                     return Err(LinkError::NoteNotLoaded);
                 }
-                let at = segment.offset + desc.start as u64;
+                let at = segment.offset + note.desc.start as u64;
                 if found.is_some_and(|other| other != at) {
                     return Err(LinkError::TwoNotes);
                 }
@@ -166,35 +210,38 @@ impl Kernel {
             }
         }
         let desc = found.ok_or(LinkError::NoNote)?;
-        let virt = elf::read_u64(file, desc as usize);
-        let length = elf::read_u64(file, desc as usize + 8);
+        let field = |number| elf::read_u64(file, desc as usize + number * 8);
         Ok(Self {
             header,
             segments,
             desc,
-            virt,
-            length,
+            linked: std::array::from_fn(field),
         })
     }
 
-    /// The segment of the pack that the kernel carries.
-    fn pack(&self) -> Result<Option<&Segment>, LinkError> {
-        if self.length == 0 {
+    /// The segment of what was put into the kernel.
+    fn put_in(&self) -> Result<Option<&Segment>, LinkError> {
+        if self.linked == [0; 4] {
             return Ok(None);
         }
-        let mut loads = self
-            .segments
-            .iter()
-            .filter(|segment| segment.kind == PT_LOAD);
-        let found = loads.find(|load| load.virt == self.virt && load.file_size == self.length);
+        let [virt, length, from, words] = self.linked;
+        let end = from.checked_add(words).ok_or(LinkError::Damaged)?;
+        let as_said = |load: &&Segment| {
+            load.kind == PT_LOAD
+                && load.virt == virt
+                && load.file_size == load.mem_size
+                && length.max(end) <= load.file_size
+                && load.file_size > 0
+        };
+        let found = self.segments.iter().find(as_said);
         found.map(Some).ok_or(LinkError::Damaged)
     }
 
     /// The segments that are the kernel's own, from the lowest address up.
     fn loads(&self, file: &[u8]) -> Result<Vec<Segment>, LinkError> {
-        let pack = self.pack()?.copied();
+        let put_in = self.put_in()?.copied();
         let own =
-            |load: &&Segment| load.kind == PT_LOAD && load.mem_size > 0 && Some(**load) != pack;
+            |load: &&Segment| load.kind == PT_LOAD && load.mem_size > 0 && Some(**load) != put_in;
         let mut loads: Vec<_> = self.segments.iter().filter(own).copied().collect();
         loads.sort_by_key(|load| load.virt);
         if loads.iter().any(|load| load.file_size > load.mem_size) {

@@ -30,6 +30,8 @@ pub use walk::{MAX_FILE, MAX_FILES, MAX_TEXT, MAX_TOTAL};
 /// A site, rendered.
 #[derive(Clone, Debug, Default)]
 pub struct Rendered {
+    /// What the site is called.
+    pub title: String,
     /// What is served, sorted by path.
     pub items: Vec<Item>,
     /// The page for paths that do not exist.
@@ -93,6 +95,7 @@ fn render_or(folder: &Path, options: Options, problems: &mut Vec<Problem>) -> Op
         return None;
     }
     let mut out = Rendered {
+        title: plan.title.clone(),
         text_bytes: plan.text_bytes,
         ..Rendered::default()
     };

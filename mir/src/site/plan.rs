@@ -27,6 +27,8 @@ pub(crate) struct Memory {
 
 /// All of a site but its rendered pages.
 pub(crate) struct Plan {
+    /// What the site is called.
+    pub(crate) title: String,
     pub(crate) scan: Scan,
     pub(crate) config: Config,
     pub(crate) theme: Arc<Theme>,
@@ -70,7 +72,7 @@ impl Plan {
         let title = config.title.clone();
         let title = title.unwrap_or_else(|| name.into_owned());
         let links = Links::new(&pages, scan.files.iter().map(|file| file.rel.as_str()));
-        let nodes = Nodes::new(&pages, &config, title);
+        let nodes = Nodes::new(&pages, &config, title.clone());
         let texts = scan.texts.iter();
         let shrinks = |file: &&Source| media::compressible(media::of(&file.rel));
         let texts = texts.chain(scan.files.iter().filter(shrinks));
@@ -84,6 +86,7 @@ impl Plan {
             wrong.entry(path).or_default().push(problem.clone());
         }
         Self {
+            title,
             scan,
             config,
             theme,

@@ -21,6 +21,18 @@ check_refusal 'an altered pack' 'the site in this image cannot be used: ' 'kerne
 check_refusal 'a truncated pack' 'the site in this image cannot be used: ' 'kernel="truncated.xen"'
 
 stop
+create 'kernel="lost-words.xen"'
+check 'built-in arguments that are not there' wait_for 60 console_has 'the note says that'
+
+stop
+create 'kernel="words.xen"'
+check 'built-in arguments hold' wait_for 60 curl -fsS -m 5 -o /dev/null http://10.0.0.8:8082/
+stop
+create 'kernel="words.xen"' 'extra="--http-port=8083"'
+check 'arguments that are given take their place' wait_for 60 curl -fsS -m 5 -o /dev/null http://10.0.0.8:8083/
+check_refusal '--help' 'Built in: --http-port=8082 --ipv4=10.0.0.8/24' 'kernel="words.xen"' 'extra="--help"'
+
+stop
 create 'extra="--http-port=8081 --ipv4=10.0.0.7/24 --logs=debug"'
 check 'another address and port' wait_for 60 curl -fsS -m 5 -o /dev/null http://10.0.0.7:8081/
 expect 'the usual ones are closed' 7 "$(curl -s -m 5 -o /dev/null http://10.0.0.7:80/; echo $?)"

@@ -1,4 +1,4 @@
-//! Where the pack comes from: a file, or the end of this program's own.
+//! What is at the end of this program's own file, and where the pack comes from: that, or another file.
 
 use std::fmt;
 use std::fs::File;
@@ -35,10 +35,28 @@ impl fmt::Display for SiteError {
 
 impl std::error::Error for SiteError {}
 
+/// This program's own file.
+const OWN: &str = "/proc/self/exe";
+
+/// The command line that was built into this program.
+pub(crate) fn built_in() -> Result<String, SiteError> {
+    let failed = |why| SiteError::File {
+        name: OWN.to_owned(),
+        why,
+    };
+    let mut file = File::open(OWN).map_err(failed)?;
+    let trailer = match trailer(&mut file).map_err(failed)? {
+        Ok(trailer) => trailer,
+        Err(SiteError::None) => return Ok(String::new()),
+        Err(error) => return Err(error),
+    };
+    let words = read(&mut file, Some((trailer.words, trailer.words_length))).map_err(failed)?;
+    String::from_utf8(words.into_vec()).map_err(|_| SiteError::Damaged)
+}
+
 /// Loads the pack, for as long as the program runs.
 pub(crate) fn load(file: Option<&str>) -> Result<Pack<'static>, SiteError> {
-    let own = "/proc/self/exe";
-    let name = file.unwrap_or(own);
+    let name = file.unwrap_or(OWN);
     let failed = |why| SiteError::File {
         name: name.to_owned(),
         why,
@@ -46,7 +64,13 @@ pub(crate) fn load(file: Option<&str>) -> Result<Pack<'static>, SiteError> {
     let mut opened = File::open(name).map_err(failed)?;
     let range = match file {
         Some(_) => None,
-        None => Some(trailer(&mut opened).map_err(failed)??),
+        None => {
+            let trailer = trailer(&mut opened).map_err(failed)??;
+            if trailer.length == 0 {
+                return Err(SiteError::None);
+            }
+            Some((trailer.offset, trailer.length))
+        }
     };
     let bytes = read(&mut opened, range).map_err(failed)?;
     Pack::load(Box::leak(bytes)).map_err(|why| {
@@ -78,14 +102,14 @@ fn trailer(file: &mut File) -> io::Result<Result<Trailer, SiteError>> {
     )
 }
 
-/// Reads part of a file, or all of it.
-fn read(file: &mut File, range: Option<Trailer>) -> io::Result<Box<[u8]>> {
+/// Reads part of a file, its offset and its length, or all of it.
+fn read(file: &mut File, range: Option<(u64, u64)>) -> io::Result<Box<[u8]>> {
     let mut bytes = Vec::new();
     match range {
         None => file.read_to_end(&mut bytes)?,
-        Some(range) => {
-            file.seek(SeekFrom::Start(range.offset))?;
-            file.take(range.length).read_to_end(&mut bytes)?
+        Some((offset, length)) => {
+            file.seek(SeekFrom::Start(offset))?;
+            file.take(length).read_to_end(&mut bytes)?
         }
     };
     Ok(bytes.into_boxed_slice())

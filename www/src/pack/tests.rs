@@ -424,22 +424,45 @@ fn fields_that_lie() {
 fn trailers() {
     let trailer = Trailer {
         offset: 1000,
+        total: 600,
         length: 500,
+        words: 1520,
+        words_length: 80,
     };
     let bytes = trailer.encode();
     assert_eq!(&bytes[..8], b"MIRTRAIL");
-    assert_eq!(Trailer::decode(&bytes, 1532), Ok(trailer));
-    assert_eq!(Trailer::decode(&bytes, 1533), Err(TrailerError::Damaged));
+    assert_eq!(Trailer::decode(&bytes, 1656), Ok(trailer));
+    assert_eq!(Trailer::decode(&bytes, 1657), Err(TrailerError::Damaged));
     let mut other = bytes;
     other[9] ^= 1;
-    assert_eq!(Trailer::decode(&other, 1532), Err(TrailerError::Damaged));
-    assert_eq!(Trailer::decode(&[0; 32], 32), Err(TrailerError::None));
-    let huge = Trailer {
-        offset: u64::MAX,
-        length: 1,
+    assert_eq!(Trailer::decode(&other, 1656), Err(TrailerError::Damaged));
+    assert_eq!(Trailer::decode(&[0; 56], 56), Err(TrailerError::None));
+    for wrong in [
+        Trailer {
+            offset: u64::MAX,
+            total: 1,
+            ..trailer
+        },
+        Trailer {
+            length: 601,
+            ..trailer
+        },
+        Trailer {
+            words: 1521,
+            ..trailer
+        },
+        Trailer {
+            words: 1499,
+            ..trailer
+        },
+        Trailer {
+            words: u64::MAX,
+            ..trailer
+        },
+    ] {
+        let damaged = Trailer::decode(&wrong.encode(), 1656);
+        assert_eq!(damaged, Err(TrailerError::Damaged), "{wrong:?}");
     }
-    .encode();
-    assert_eq!(Trailer::decode(&huge, 32), Err(TrailerError::Damaged));
 }
 
 #[test]

@@ -1,4 +1,7 @@
+use std::ops::Range;
+
 use super::*;
+use crate::link::note::{FDO, LINKED, OURS, PACKAGE, put};
 
 /// A small kernel: text with the notes in it, data, bss.
 #[derive(Clone)]
@@ -17,14 +20,21 @@ const DATA: u64 = 0x5000;
 
 fn note(name: &[u8], kind: u32, desc: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
-    out.extend_from_slice(&(name.len() as u32).to_le_bytes());
-    out.extend_from_slice(&(desc.len() as u32).to_le_bytes());
-    out.extend_from_slice(&kind.to_le_bytes());
-    for part in [name, desc] {
-        out.extend_from_slice(part);
-        out.resize(out.len().next_multiple_of(4), 0);
-    }
+    put(&mut out, name, kind, desc);
     out
+}
+
+/// With a pack alone, as most of these tests want it.
+fn link(base: &[u8], pack: &[u8]) -> Result<Image, LinkError> {
+    let payload = Payload {
+        pack,
+        ..Payload::default()
+    };
+    super::link(base, &payload)
+}
+
+fn find(image: &[u8]) -> Result<Range<usize>, LinkError> {
+    read(image).map(|contents| contents.pack)
 }
 
 fn load(offset: u64, virt: u64, file_size: u64, mem_size: u64, flags: u32) -> Segment {
@@ -44,7 +54,7 @@ fn load(offset: u64, virt: u64, file_size: u64, mem_size: u64, flags: u32) -> Se
 impl Made {
     fn new() -> Self {
         let xen = note(b"Xen\0", 6, b"linux\0");
-        let ours = note(NOTE_NAME, NOTE_TYPE, &[0; NOTE_DESC]);
+        let ours = note(OURS, LINKED, &[0; DESC]);
         let notes = [xen, ours].concat();
         let in_text = Segment {
             kind: PT_NOTE,
@@ -131,7 +141,7 @@ fn the_kernel_finds_the_pack_in_its_memory() {
     let (_, before) = boot(&base);
     assert_eq!(start, BASE);
 
-    let desc = 0x20 + Made::new().notes.len() - NOTE_DESC;
+    let desc = 0x20 + Made::new().notes.len() - DESC;
     let virt = elf::read_u64(&memory, desc);
     assert_eq!(elf::read_u64(&memory, desc + 8), 10_001);
     assert_eq!(virt, BASE + 0xb000);
@@ -140,7 +150,7 @@ fn the_kernel_finds_the_pack_in_its_memory() {
 
     // Nothing else in memory has changed.
     let mut rest = memory[..before.len().min(at)].to_vec();
-    rest[desc..desc + NOTE_DESC].fill(0);
+    rest[desc..desc + DESC].fill(0);
     assert_eq!(rest, before[..rest.len()]);
     assert_eq!(image.bytes.len() as u64, image.without_site + 10_001);
 }
@@ -158,8 +168,10 @@ fn what_boots_is_kept_and_the_rest_is_left() {
     // Text, data, pack, notes, stack; the empty segment is gone.
     let kinds: Vec<_> = segments.iter().map(|segment| segment.kind).collect();
     assert_eq!(kinds, [1, 1, 1, 4, 0x6474_e551]);
-    let xen = elf::notes(segments[3].of(&image.bytes), b"Xen\0", 6);
-    assert_eq!(&segments[3].of(&image.bytes)[xen[0].clone()], b"linux\0");
+    let notes = segments[3].of(&image.bytes);
+    let xen = note::notes(notes).next().unwrap().unwrap();
+    assert_eq!((xen.name, xen.kind), (&b"Xen\0"[..], 6));
+    assert_eq!(&notes[xen.desc], b"linux\0");
 }
 
 #[test]
@@ -168,12 +180,16 @@ fn linking_again_replaces() {
     let once = link(&base, &pack(4096)).unwrap();
     let twice = link(&once.bytes, &pack(7)).unwrap();
     assert_eq!(twice.bytes, link(&base, &pack(7)).unwrap().bytes);
-    assert_eq!(&twice.bytes[find(&twice.bytes).unwrap().unwrap()], pack(7));
-    assert_eq!(find(&base), Ok(None));
+    assert_eq!(&twice.bytes[find(&twice.bytes).unwrap()], pack(7));
+    assert_eq!(find(&base), Ok(0..0));
     assert_eq!(super::super::find(&base), Err(LinkError::NoPack));
     let at = super::super::find(&once.bytes).unwrap();
     assert_eq!(&once.bytes[at], pack(4096));
-    let error = super::super::unix::link(&once.bytes, &pack(7)).err();
+    let program = Payload {
+        pack: b"x",
+        ..Payload::default()
+    };
+    let error = super::super::unix::link(&once.bytes, &program).err();
     assert_eq!(error, Some(LinkError::Kernel));
 }
 
@@ -181,7 +197,7 @@ fn linking_again_replaces() {
 fn notes_outside_the_segments_are_taken_along() {
     let mut made = Made::new();
     let xen = note(b"Xen\0", 6, b"linux\0");
-    let ours = note(NOTE_NAME, NOTE_TYPE, &[0; NOTE_DESC]);
+    let ours = note(OURS, LINKED, &[0; DESC]);
     // Xen's notes where only the debug information is.
     made.notes = ours;
     made.segments[2].file_size = made.notes.len() as u64;
@@ -220,15 +236,19 @@ fn what_breaks_the_contract_is_refused() {
     assert_eq!(refused(&none), LinkError::NoNote);
 
     let mut two = made.clone();
-    two.notes
-        .extend(note(NOTE_NAME, NOTE_TYPE, &[0; NOTE_DESC]));
+    two.notes.extend(note(OURS, LINKED, &[0; DESC]));
     two.segments[2].file_size = two.notes.len() as u64;
     assert_eq!(refused(&two), LinkError::TwoNotes);
 
     let mut short = made.clone();
-    short.notes = note(NOTE_NAME, NOTE_TYPE, &[0; 8]);
+    short.notes = note(OURS, LINKED, &[0; 8]);
     short.segments[2].file_size = short.notes.len() as u64;
-    assert!(matches!(refused(&short), LinkError::Headers(_)));
+    assert_eq!(refused(&short), LinkError::OtherVersion);
+
+    let mut old = made.clone();
+    old.notes = note(OURS, 1, &[0; 16]);
+    old.segments[2].file_size = old.notes.len() as u64;
+    assert_eq!(refused(&old), LinkError::OtherVersion);
 
     let mut unloaded = made.clone();
     unloaded.segments[0].file_size = 0x20;
@@ -263,7 +283,7 @@ fn what_breaks_the_contract_is_refused() {
     );
 
     let mut promised = made.file();
-    let desc = (TEXT + 0x20) as usize + made.notes.len() - NOTE_DESC;
+    let desc = (TEXT + 0x20) as usize + made.notes.len() - DESC;
     promised[desc + 8] = 1;
     assert_eq!(
         link(&promised, &pack(5)).map(|_| ()),
@@ -271,6 +291,105 @@ fn what_breaks_the_contract_is_refused() {
     );
 
     assert_eq!(link(&made.file(), &[]).map(|_| ()), Err(LinkError::NoRoom));
+}
+
+const WORDS: &str = "--kv_ro=fat --http-port=81";
+const ABOUT: &str = r#"{"type":"mir-www-image"}"#;
+
+fn full(pack: &[u8]) -> Payload<'_> {
+    Payload {
+        pack,
+        words: WORDS,
+        about: ABOUT,
+    }
+}
+
+#[test]
+fn the_kernel_finds_its_words_in_its_memory() {
+    let base = Made::new().file();
+    for length in [10_001, 8, 0] {
+        let pack = pack(length);
+        let image = super::link(&base, &full(&pack)).unwrap();
+        let (start, memory) = boot(&image.bytes);
+        let desc = 0x20 + Made::new().notes.len() - DESC;
+        let field = |number: usize| elf::read_u64(&memory, desc + 8 * number) as usize;
+        let at = field(0) - start as usize;
+        assert_eq!(&memory[at..][..field(1)], pack);
+        assert_eq!(&memory[at + field(2)..][..field(3)], WORDS.as_bytes());
+
+        let contents = read(&image.bytes).unwrap();
+        assert_eq!(&image.bytes[contents.pack], pack);
+        assert_eq!((contents.words, contents.about), (WORDS, Some(ABOUT)));
+        // Others see them as notes.
+        let segments = Header::decode(&image.bytes).unwrap().segments(&image.bytes);
+        let last = *segments.unwrap().last().unwrap();
+        assert_eq!((last.kind, last.offset % 4, last.virt % 4), (PT_NOTE, 0, 0));
+        assert_eq!(note::package(last.of(&image.bytes)), Some(ABOUT));
+
+        let again = super::link(&image.bytes, &full(&pack)).unwrap();
+        assert_eq!(again.bytes, image.bytes);
+        let bare = link(&image.bytes, b"pack").unwrap();
+        assert_eq!(bare.bytes, link(&base, b"pack").unwrap().bytes);
+    }
+}
+
+#[test]
+fn what_the_program_says_of_itself_stays() {
+    let mut made = Made::new();
+    let said = r#"{"type":"mir-www","name":"x"}"#;
+    made.notes.extend(note(FDO, PACKAGE, said.as_bytes()));
+    made.segments[2].file_size = made.notes.len() as u64;
+    let base = made.file();
+    assert_eq!(read(&base).unwrap().program, Some(said));
+    let image = super::link(&base, &full(b"pack")).unwrap();
+    let contents = read(&image.bytes).unwrap();
+    assert_eq!(
+        (contents.program, contents.about),
+        (Some(said), Some(ABOUT))
+    );
+}
+
+#[test]
+fn words_that_are_not_where_they_should_be_are_refused() {
+    let base = Made::new().file();
+    let image = super::link(&base, &full(&pack(10))).unwrap().bytes;
+    let linked = Kernel::read(&image).unwrap();
+    let altered = |number: u64, value: u64| {
+        let mut image = image.clone();
+        let at = (linked.desc + 8 * number) as usize;
+        image[at..at + 8].copy_from_slice(&value.to_le_bytes());
+        (
+            read(&image).map(|_| ()),
+            super::link(&image, &full(b"x")).map(|_| ()),
+        )
+    };
+    let [virt, _, from, words] = linked.linked;
+    // Where it cannot be at all it is not followed; where it could be the notes tell.
+    for (number, value) in [
+        (0, 0),
+        (0, virt + 1),
+        (1, 1 << 20),
+        (1, u64::MAX),
+        (2, 1 << 20),
+        (2, u64::MAX),
+        (3, u64::MAX),
+    ] {
+        assert_eq!(
+            altered(number, value),
+            (Err(LinkError::Damaged), Err(LinkError::Damaged)),
+            "{number}"
+        );
+    }
+    for (number, value) in [(2, from - 1), (2, 0), (3, words - 1), (3, 0), (1, 40)] {
+        assert_eq!(
+            altered(number, value).0,
+            Err(LinkError::Damaged),
+            "{number}"
+        );
+    }
+    for length in image.len() - 90..image.len() {
+        assert!(read(&image[..length]).is_err(), "{length}");
+    }
 }
 
 #[test]
@@ -292,5 +411,14 @@ fn no_bytes_make_it_panic() {
     for len in 0..file.len() {
         let cut = &file[..len];
         let _ = (link(cut, b"pack"), find(cut));
+    }
+    let image = super::link(&file, &full(b"pack")).unwrap().bytes;
+    let put_in = image.len() - 4 - 100..image.len();
+    for at in (0..600).chain(0x1000..0x1080).chain(put_in) {
+        for value in [0, 1, 0x7f, 0x80, 0xff] {
+            let mut altered = image.clone();
+            altered[at] = value;
+            let _ = (link(&altered, b"pack"), read(&altered));
+        }
     }
 }
