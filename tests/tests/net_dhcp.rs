@@ -419,7 +419,7 @@ fn of_two_servers_the_first_is_taken_and_named() {
     // It goes away; the other does not know our address, and gives another after the loss.
     link.servers.remove(0);
     link.run(Duration::from_secs(60), |link| {
-        link.losses() == [Loss::Expired]
+        link.losses() == [Loss::Expired(Ipv4Addr::new(192, 168, 7, 1))]
     });
     assert!(link.client.lease().is_none());
     assert_eq!(link.bound().address.address(), second.address);
@@ -457,7 +457,7 @@ fn a_server_that_goes_away_is_asked_then_all_are_then_the_address_is_lost() {
     link.asked.clear();
     link.run(Duration::from_secs(60), |link| !link.losses().is_empty());
     assert_eq!(link.now, lease.expires_at);
-    assert_eq!(link.losses(), [Loss::Expired]);
+    assert_eq!(link.losses(), [Loss::Expired(server.id)]);
     let (renewals, rebinds): (Vec<_>, Vec<_>) = link
         .asked
         .iter()
@@ -513,7 +513,7 @@ fn a_refused_renewal_withdraws_the_address_at_once() {
     link.servers[0].refuses = true;
     link.run(Duration::from_secs(30), |link| !link.losses().is_empty());
     assert!(link.now < lease.rebind_at);
-    assert_eq!(link.losses(), [Loss::Refused]);
+    assert_eq!(link.losses(), [Loss::Refused(link.servers[0].id)]);
     assert!(link.client.lease().is_none());
     // At once something new is asked for; this server refuses that as well.
     let lost = link.now;
@@ -569,7 +569,8 @@ fn an_address_that_somebody_has_is_declined() {
         None
     );
     let event = link.client.claimed(ADDRESS, OTHER, link.now);
-    assert_eq!(event, Some(Event::Declined(ADDRESS, OTHER)));
+    let server = link.servers[0].id;
+    assert_eq!(event, Some(Event::Declined(ADDRESS, server, OTHER)));
     let declined = link.now;
     link.turn();
     let decline = link.asked.last().expect("a message");

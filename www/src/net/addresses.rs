@@ -14,6 +14,7 @@ use super::dhcp;
 use super::entry::{End, NEVER};
 use super::guard::Identity;
 use super::ingress::Bucket;
+use super::mac::Mac;
 use super::reply;
 use super::slaac::{self, Slaac};
 use super::stats::Refusal;
@@ -380,7 +381,7 @@ impl Core {
             self.addressing.defend = true;
             self.say(
                 Level::Error,
-                format_args!("{address} is ours, and {by} claims it"),
+                format_args!("{address} is ours, and {} claims it", Mac(by)),
             );
         }
     }

@@ -24,6 +24,7 @@
 //! | [`dhcp`], [`slaac`] | addresses learned from the network |
 //! | `groups` | which groups we listen to |
 //! | `border`, `reply` | smoltcp's packets and our own to frames |
+//! | `mac` | MAC addresses in the log |
 //! | `table`, `timers` | finding connections, waking them |
 //! | [`wire`] | two devices with a bad cable between them, for tests |
 
@@ -40,6 +41,7 @@ mod groups;
 mod guard;
 mod ingress;
 mod linger;
+mod mac;
 mod random;
 mod reply;
 mod room;

@@ -12,6 +12,7 @@
 //! two hours by one advertisement, so that a forged one does not take an address away.
 
 use super::entry::NEVER;
+use super::mac::Mac;
 use super::random::Random;
 use alloc::vec::Vec;
 use core::fmt;
@@ -76,8 +77,10 @@ impl fmt::Display for Event {
         match self {
             Event::Use(address) => write!(f, "{address} is used"),
             Event::Verified(address) => write!(f, "nobody else has {address}"),
-            Event::Duplicate(address, by) => write!(f, "{by} has {address}; not used"),
-            Event::Defended(address, by) => write!(f, "{address} is ours, and {by} claims it"),
+            Event::Duplicate(address, by) => write!(f, "{} has {address}; not used", Mac(*by)),
+            Event::Defended(address, by) => {
+                write!(f, "{address} is ours, and {} claims it", Mac(*by))
+            }
             Event::Learned {
                 address,
                 router,

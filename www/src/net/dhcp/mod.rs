@@ -17,6 +17,7 @@ pub use self::message::{CLIENT_PORT, Hostname, Message, SERVER_PORT};
 
 use self::message::Reply;
 use super::entry::NEVER;
+use super::mac::Mac;
 use super::random::Random;
 use core::fmt;
 use core::net::Ipv4Addr;
@@ -104,10 +105,10 @@ impl fmt::Display for Lease {
 /// Why an address is ours no longer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Loss {
-    /// No server has renewed it.
-    Expired,
-    /// A server has refused to.
-    Refused,
+    /// Neither this server, who lent it, nor another one has renewed it.
+    Expired(Ipv4Addr),
+    /// This server has refused to.
+    Refused(Ipv4Addr),
     /// Another host uses it, and does not let go.
     Conflict(EthernetAddress),
 }
@@ -121,8 +122,8 @@ pub enum Event {
     Renewed,
     /// It must not be used any more.
     Lost(Ipv4Cidr, Loss),
-    /// An address was offered that another host has; it was not used.
-    Declined(Ipv4Addr, EthernetAddress),
+    /// An address was offered by a server, but this host has it; it was not used.
+    Declined(Ipv4Addr, Ipv4Addr, EthernetAddress),
     /// Another host has claimed our address; it was told that it is ours.
     Defended(Ipv4Addr, EthernetAddress),
     /// The server refused what it had offered.
@@ -135,17 +136,26 @@ impl fmt::Display for Event {
         match self {
             Event::Bound => f.write_str("lent"),
             Event::Renewed => f.write_str("renewed"),
-            Event::Lost(address, Loss::Expired) => {
-                write!(f, "the lease of {address} has ended, no server renews it")
+            Event::Lost(address, Loss::Expired(server)) => write!(
+                f,
+                "the lease of {address} has ended, renewed neither by {server} nor by another server"
+            ),
+            Event::Lost(address, Loss::Refused(server)) => {
+                write!(f, "the server takes {address} back, says {server}")
             }
-            Event::Lost(address, Loss::Refused) => write!(f, "the server takes {address} back"),
             Event::Lost(address, Loss::Conflict(by)) => {
-                write!(f, "{by} uses {address} too; given up")
+                write!(f, "{} uses {address} too; given up", Mac(*by))
             }
-            Event::Declined(address, by) => {
-                write!(f, "{address} was offered, but {by} has it; declined")
+            Event::Declined(address, server, by) => {
+                let by = Mac(*by);
+                write!(
+                    f,
+                    "{address} was offered by {server}, but {by} has it; declined"
+                )
             }
-            Event::Defended(address, by) => write!(f, "{address} is ours, and {by} claims it"),
+            Event::Defended(address, by) => {
+                write!(f, "{address} is ours, and {} claims it", Mac(*by))
+            }
             Event::Refused(server) => write!(f, "{server} refuses what it has offered"),
         }
     }
@@ -353,7 +363,10 @@ impl Client {
     fn renew(&mut self, now: Instant) -> Step {
         if now >= self.lease.expires_at {
             self.restart(now);
-            return Step::Event(Event::Lost(self.lease.address, Loss::Expired));
+            return Step::Event(Event::Lost(
+                self.lease.address,
+                Loss::Expired(self.lease.server),
+            ));
         }
         let (state, until) = match now >= self.lease.rebind_at {
             true => (State::Rebinding, self.lease.expires_at),
@@ -423,7 +436,10 @@ impl Client {
             }
             (State::Renewing | State::Rebinding, DhcpMessageType::Nak) => {
                 self.restart(now);
-                Ok(Some(Event::Lost(self.lease.address, Loss::Refused)))
+                Ok(Some(Event::Lost(
+                    self.lease.address,
+                    Loss::Refused(reply.server),
+                )))
             }
             _ => Err(Ignored::Unexpected),
         }
@@ -442,7 +458,7 @@ impl Client {
         }
         if self.state == State::Probing {
             self.decline(now);
-            return Some(Event::Declined(address, by));
+            return Some(Event::Declined(address, self.lease.server, by));
         }
         if !self.holds() {
             return None;
