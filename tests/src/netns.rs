@@ -1,18 +1,14 @@
 //! A network namespace of a test's own, and the Unix binary with its own TCP/IP stack in it.
 
-use std::fs;
-use std::io::{BufRead, BufReader, Read};
-use std::path::{Path, PathBuf};
+use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, getuid, kill_process};
+use rustix::process::{Signal, getuid};
 use tempfile::{NamedTempFile, TempDir};
 
+use crate::program::Program;
 use crate::unix::{binary, file, pack};
-
-/// Longer than anything takes here.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What these tests need, and who has it.
 const NEEDS: &str = "`scripts/need netns` installs what these tests need";
@@ -33,6 +29,15 @@ impl Namespace {
         if lone {
             unshare.args(["--user", "--map-root-user"]);
         }
+        Self::held(unshare, lone)
+    }
+
+    /// One more, with the users of this one, so that a link between them can be made.
+    pub fn another(&self) -> Self {
+        Self::held(self.command("unshare"), self.lone)
+    }
+
+    fn held(mut unshare: Command, lone: bool) -> Self {
         // Open for as long as the pipe to it.
         unshare.args(["--net", "sh", "-c", "echo there; exec cat"]);
         let mut holder = unshare
@@ -53,6 +58,11 @@ impl Namespace {
             "ip link set lo up; cd /proc/sys/net/ipv6/conf; echo 0 >all/accept_dad; echo 0 >default/accept_dad",
         );
         namespace
+    }
+
+    /// The process that it belongs to, as `ip link set DEVICE netns` wants it.
+    pub fn id(&self) -> u32 {
+        self.holder.id()
     }
 
     /// A command to be run in it.
@@ -128,8 +138,8 @@ fn said(output: &Output) -> (String, String) {
 
 /// The Unix binary with `--net=direct`, in a namespace.
 pub struct Direct {
-    child: Child,
-    log: PathBuf,
+    /// It, and its log.
+    pub program: Program,
     folder: TempDir,
     _pack: Option<NamedTempFile>,
     /// Where it says that it serves.
@@ -147,46 +157,29 @@ impl Direct {
 
     /// Starts one by a command that takes the server's arguments.
     pub fn begin(mut command: Command, arguments: &[&str], pack: Option<NamedTempFile>) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let log = folder.path().join("log");
-        let mut child = command
-            .arg("--net=direct")
-            .args(arguments)
-            .stdout(Stdio::piped())
-            .stderr(fs::File::create(&log).expect("a file"))
-            .spawn()
-            .expect("nsenter");
+        let command = command.arg("--net=direct").args(arguments);
+        let mut program = Program::start("mir-www", command.stdout(Stdio::piped()));
         let mut line = String::new();
-        let stdout = child.stdout.as_mut().expect("a pipe");
+        let stdout = program.child.stdout.as_mut().expect("a pipe");
         BufReader::new(stdout).read_line(&mut line).expect("text");
         let urls = line.trim_end().strip_prefix("mir-www serves ");
         let urls = urls.map(|urls| urls.split(" and ").map(str::to_owned).collect());
-        let urls = urls.unwrap_or_else(|| panic!("{line:?}, {}", read(&log)));
+        let urls = urls.unwrap_or_else(|| {
+            program.end();
+            panic!("{line:?}, {:#?}", program.lines())
+        });
         Self {
-            child,
-            log,
-            folder,
+            program,
+            folder: tempfile::tempdir().expect("a folder"),
             _pack: pack,
             urls,
         }
     }
 
-    /// The log so far.
-    pub fn log(&self) -> String {
-        read(&self.log)
-    }
-
-    /// Waits for the log to have a line with this in it.
+    /// Waits for the log to have a line with this in it: the log until then.
     pub fn logs(&self, what: &str) -> String {
-        let start = Instant::now();
-        loop {
-            let log = self.log();
-            if log.lines().any(|line| line.contains(what)) {
-                return log;
-            }
-            assert!(start.elapsed() < PATIENCE, "no {what:?}: {log}");
-            std::thread::yield_now();
-        }
+        self.program.says(what);
+        text(&self.program)
     }
 
     /// Its link-local address, from the log.
@@ -199,8 +192,8 @@ impl Direct {
 
     /// Waits for its end: its status, and its log.
     pub fn end(mut self) -> (ExitStatus, String) {
-        let status = self.child.wait().expect("an end");
-        (status, self.log())
+        let status = self.program.end();
+        (status, text(&self.program))
     }
 
     /// Stops it, in good order.
@@ -213,8 +206,7 @@ impl Direct {
 
     /// Sends a signal.
     pub fn signal(&self, signal: Signal) {
-        // nsenter has become it.
-        kill_process(Pid::from_child(&self.child), signal).expect("it runs");
+        self.program.signal(signal);
     }
 
     /// A folder for files of its.
@@ -223,19 +215,12 @@ impl Direct {
     }
 }
 
-impl Drop for Direct {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn read(log: &Path) -> String {
-    let mut text = String::new();
-    let mut file = fs::File::open(log).expect("the log");
-    file.read_to_string(&mut text).expect("text");
-    text
+fn text(program: &Program) -> String {
+    program
+        .lines()
+        .iter()
+        .flat_map(|line| [line.as_str(), "\n"])
+        .collect()
 }
 
 /// Runs the binary to its end in a namespace: its status, and what it says at the end.
