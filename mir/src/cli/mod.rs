@@ -28,6 +28,7 @@ use self::generate::Completed;
 use self::given::{Common, Options};
 use self::look::Encoding;
 use self::site::Site;
+use crate::config::OPTIONS;
 use crate::output;
 
 /// Builds web sites into packs, and packs into the programs that serve them.
@@ -58,8 +59,8 @@ enum Command {
     /// say what an image is: versions, arguments that are built in, its site and the site's hash
     Describe {
         /// An image, a program without a site, or a pack
-        #[arg(conflicts_with_all = ["dot", "Options"])]
-        file: Option<PathBuf>,
+        #[arg(value_name = "FILE", conflicts_with = "dot")]
+        image: Option<PathBuf>,
         #[command(flatten)]
         common: Common,
         /// The parts as a graph in Graphviz' language
@@ -197,12 +198,19 @@ fn act(command: Command) -> Result<ExitCode, Failed> {
             options,
         } => configure::configure(&common, options, reset)?,
         Command::Describe {
-            file: Some(file),
+            image: Some(file),
             json,
+            options,
             ..
-        } => look::describe(&file, json)?,
+        } => {
+            if OPTIONS.iter().any(|o| options.0.given(o.key).is_some()) {
+                return Err(Failed::usage("an image has its options built in")
+                    .help(format!("mir describe {}", file.display())));
+            }
+            look::describe(&file, json)?;
+        }
         Command::Describe {
-            file: None,
+            image: None,
             common,
             dot,
             json,
@@ -335,4 +343,14 @@ fn read(path: &Path) -> Result<Vec<u8>, Failed> {
 fn write(path: &Path, parts: &[&[u8]], executable: bool) -> Result<(), Failed> {
     output::write(path, parts, executable)
         .map_err(|error| Failed::say(format!("{}: {error}", path.display())))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_arguments_make_sense_together() {
+        super::Args::command().debug_assert();
+    }
 }
