@@ -8,7 +8,7 @@ use core::task::{Context, Poll, Waker};
 
 use minios::Port;
 use minios::xenbus::Mac;
-use smoltcp::phy::{self, Checksum, DeviceCapabilities, Medium, PacketMeta};
+use smoltcp::phy::{self, Checksum, DeviceCapabilities, PacketMeta};
 use smoltcp::time::Instant;
 
 use crate::checksum::ETHERNET;
@@ -262,8 +262,8 @@ impl phy::Device for Netfront {
     }
 
     fn capabilities(&self) -> DeviceCapabilities {
+        // Frames of Ethernet: what `medium` is by default, in builds where smoltcp knows of it.
         let mut capabilities = DeviceCapabilities::default();
-        capabilities.medium = Medium::Ethernet;
         capabilities.max_transmission_unit = self.mtu + ETHERNET;
         // The driver sees to both directions: offloaded, or computed where the offload is not to be
         // had.

@@ -3,10 +3,10 @@
 use std::net::Ipv4Addr;
 
 use proptest::prelude::*;
-use smoltcp::wire::{DhcpMessageType, DhcpOption, DhcpPacket, DhcpRepr, EthernetAddress, Ipv4Cidr};
+use smoltcp::wire::{self, DhcpMessageType, DhcpOption, DhcpPacket, DhcpRepr, Ipv4Cidr};
 use tests::net::{CLIENT_MAC, SERVER_MAC};
 use www::net::dhcp::{Client, Event, Hostname, Ignored, Lease, Loss, Message, Step};
-use www::net::{Duration, Instant};
+use www::net::{Duration, EthernetAddress, Instant};
 
 const MAC: [u8; 6] = SERVER_MAC;
 const ADDRESS: Ipv4Addr = Ipv4Addr::new(192, 168, 7, 20);
@@ -32,7 +32,7 @@ fn read(client: &Client, message: &Message, at: Instant) -> Asked {
     let packet = DhcpPacket::new_checked(&bytes[..]).expect("a packet");
     let repr = DhcpRepr::parse(&packet).expect("a message");
     assert_eq!(repr.client_hardware_address.0, MAC);
-    assert_eq!(repr.client_identifier, Some(EthernetAddress(MAC)));
+    assert_eq!(repr.client_identifier, Some(wire::EthernetAddress(MAC)));
     Asked {
         at,
         kind: repr.message_type,
@@ -125,7 +125,7 @@ fn blank(kind: DhcpMessageType, xid: u32) -> DhcpRepr<'static> {
         message_type: kind,
         transaction_id: xid,
         secs: 0,
-        client_hardware_address: EthernetAddress(MAC),
+        client_hardware_address: wire::EthernetAddress(MAC),
         client_ip: Ipv4Addr::UNSPECIFIED,
         your_ip: Ipv4Addr::UNSPECIFIED,
         server_ip: Ipv4Addr::UNSPECIFIED,
@@ -687,7 +687,9 @@ fn what_cannot_be_used_is_ignored() {
         ("no lease", |r| r.lease_duration = None),
         ("lease of 0", |r| r.lease_duration = Some(0)),
         ("lease of 3", |r| r.lease_duration = Some(3)),
-        ("another client", |r| r.client_hardware_address = OTHER),
+        ("another client", |r| {
+            r.client_hardware_address = wire::EthernetAddress(CLIENT_MAC)
+        }),
         ("another question", |r| r.transaction_id ^= 1),
         ("an ACK", |r| r.message_type = DhcpMessageType::Ack),
         ("a NAK", |r| r.message_type = DhcpMessageType::Nak),
@@ -1373,7 +1375,7 @@ fn read_frame(frame: &[u8], at: Instant) -> Option<Asked> {
         requested: repr.requested_ip,
         server: repr.server_identifier,
         to: (
-            EthernetAddress::from_bytes(&frame[..6]),
+            EthernetAddress(*frame.first_chunk().expect("a header")),
             source,
             destination,
         ),

@@ -4,10 +4,10 @@
 use std::net::Ipv6Addr;
 
 use proptest::prelude::*;
-use smoltcp::wire::{EthernetAddress, Ipv6Cidr};
+use smoltcp::wire::Ipv6Cidr;
 use tests::net::{CLIENT_MAC, SERVER_MAC};
 use www::net::slaac::{Event, Malformed, PREFIXES, Slaac, Step};
-use www::net::{Duration, Instant, link_local};
+use www::net::{Duration, EthernetAddress, Instant, link_local};
 
 const MAC: [u8; 6] = SERVER_MAC;
 const OTHER: EthernetAddress = EthernetAddress(CLIENT_MAC);

@@ -2,7 +2,7 @@
 
 use core::num::NonZeroU16;
 
-use smoltcp::phy::{self, DeviceCapabilities, Medium, PacketMeta};
+use smoltcp::phy::{self, DeviceCapabilities, PacketMeta};
 use smoltcp::time::Instant;
 
 use super::segment::{Checksum, Frame};
@@ -81,8 +81,8 @@ impl phy::Device for Back {
 
     fn capabilities(&self) -> DeviceCapabilities {
         const MTU: usize = 1500;
+        // Frames of Ethernet: what `medium` is by default, in builds where smoltcp knows of it.
         let mut capabilities = DeviceCapabilities::default();
-        capabilities.medium = Medium::Ethernet;
         capabilities.max_transmission_unit = MTU + ETHERNET;
         if self.far.offloads {
             capabilities.checksum.tcp = phy::Checksum::Rx;

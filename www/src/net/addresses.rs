@@ -12,9 +12,9 @@ use super::config::{Config, Dhcp, link_local};
 use super::core::Core;
 use super::dhcp;
 use super::entry::{End, NEVER};
+use super::ethernet::EthernetAddress;
 use super::guard::Identity;
 use super::ingress::Bucket;
-use super::mac::Mac;
 use super::reply;
 use super::slaac::{self, Slaac};
 use super::stats::Refusal;
@@ -25,7 +25,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use log::Level;
 use smoltcp::phy::{Device, DeviceCapabilities, TxToken};
 use smoltcp::time::{Duration, Instant};
-use smoltcp::wire::{EthernetAddress, IpAddress, IpCidr, Ipv6Cidr};
+use smoltcp::wire::{IpAddress, IpCidr, Ipv6Cidr};
 
 /// Addresses at a time; smoltcp has room for so many.
 pub(super) const PLACES: usize = 8;
@@ -381,7 +381,7 @@ impl Core {
             self.addressing.defend = true;
             self.say(
                 Level::Error,
-                format_args!("{address} is ours, and {} claims it", Mac(by)),
+                format_args!("{address} is ours, and {} claims it", by),
             );
         }
     }

@@ -4,12 +4,12 @@
 //! last frame came from: a server only ever answers, so it needs no neighbour cache, and any number
 //! of neighbours can be connected at once.
 
+use super::ethernet::EthernetAddress;
 use alloc::vec::Vec;
 use smoltcp::phy::{
     ChecksumCapabilities, Device, DeviceCapabilities, Medium, PacketMeta, RxToken, TxToken,
 };
 use smoltcp::time::Instant;
-use smoltcp::wire::EthernetAddress;
 
 pub(super) const ETHERNET: usize = 14;
 

@@ -1,12 +1,12 @@
 //! One connection.
 
+use super::ethernet::EthernetAddress;
 use super::forge::Flow;
 use super::timers::Serial;
 use core::task::Waker;
 use smoltcp::iface::{SocketHandle, SocketSet};
 use smoltcp::socket::tcp::{Socket, State};
 use smoltcp::time::{Duration, Instant};
-use smoltcp::wire::EthernetAddress;
 
 /// Later than anything.
 pub(super) const NEVER: Instant = Instant::from_micros_const(i64::MAX);

@@ -5,12 +5,13 @@
 
 use super::addresses::{Address, PLACES, Source};
 use super::dhcp;
+use super::ethernet::EthernetAddress;
 use super::stats::Refusal;
 use super::table::Key;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use smoltcp::time::Duration;
-use smoltcp::wire::{EthernetAddress, IpAddress, IpCidr};
+use smoltcp::wire::{IpAddress, IpCidr};
 
 pub(super) const FIN: u8 = 0x01;
 pub(super) const SYN: u8 = 0x02;

@@ -3,6 +3,7 @@
 use super::border::{Framing, Once};
 use super::core::{Core, SILENT};
 use super::entry::{End, Entry, Owner};
+use super::ethernet::EthernetAddress;
 use super::forge::Flow;
 use super::guard::{ACK, FIN, Input, RST, SYN, Segment, remote_address};
 use super::linger::Verdict;
@@ -10,7 +11,7 @@ use super::reply::{self, Bare};
 use super::stats::Refusal;
 use smoltcp::phy::TxToken;
 use smoltcp::time::{Duration, Instant};
-use smoltcp::wire::{EthernetAddress, IpAddress, IpEndpoint, TcpControl};
+use smoltcp::wire::{IpAddress, IpEndpoint, TcpControl};
 
 /// Between two challenges to one peer.
 const CHALLENGE_INTERVAL: Duration = Duration::from_millis(100);

@@ -2,15 +2,14 @@
 
 use super::border::{ETHERNET, Framing};
 use super::dhcp;
+use super::ethernet::EthernetAddress;
 use super::forge::Flow;
 use super::groups::Record;
 use super::guard::{IPV4, pseudo, sum};
 use core::net::{Ipv4Addr, Ipv6Addr};
 use smoltcp::phy::{ChecksumCapabilities, TxToken};
 use smoltcp::wire::{
-    ArpOperation, ArpPacket, ArpRepr, EthernetAddress, Icmpv6Packet, Icmpv6Repr, IpAddress,
-    IpProtocol, IpRepr, NdiscNeighborFlags, NdiscRepr, TcpControl, TcpPacket, TcpRepr,
-    TcpSeqNumber, UdpPacket, UdpRepr,
+    IpAddress, IpProtocol, IpRepr, TcpControl, TcpPacket, TcpRepr, TcpSeqNumber, UdpPacket, UdpRepr,
 };
 
 /// A TCP segment without payload.
@@ -96,6 +95,9 @@ pub(super) fn echo<T: TxToken>(to: Framing<T>, packet: &[u8], at: usize) {
     });
 }
 
+const ARP_REQUEST: u8 = 1;
+const ARP_REPLY: u8 = 2;
+
 /// Sends ARP: our `ip` is at `mac`. A reply to `to`, or an announcement to all.
 pub(super) fn arp<T: TxToken>(
     token: T,
@@ -104,8 +106,8 @@ pub(super) fn arp<T: TxToken>(
     to: Option<(EthernetAddress, Ipv4Addr)>,
 ) {
     let operation = match to {
-        Some(_) => ArpOperation::Reply,
-        None => ArpOperation::Request,
+        Some(_) => ARP_REPLY,
+        None => ARP_REQUEST,
     };
     let nobody = (EthernetAddress([0; 6]), ip);
     send_arp(token, operation, (mac, ip), to.unwrap_or(nobody));
@@ -115,32 +117,35 @@ pub(super) fn arp<T: TxToken>(
 pub(super) fn arp_probe<T: TxToken>(token: T, mac: EthernetAddress, ip: Ipv4Addr) {
     let nobody = EthernetAddress([0; 6]);
     let own = (mac, Ipv4Addr::UNSPECIFIED);
-    send_arp(token, ArpOperation::Request, own, (nobody, ip));
+    send_arp(token, ARP_REQUEST, own, (nobody, ip));
 }
 
 fn send_arp<T: TxToken>(
     token: T,
-    operation: ArpOperation,
+    operation: u8,
     (mac, ip): (EthernetAddress, Ipv4Addr),
     (to_mac, to_ip): (EthernetAddress, Ipv4Addr),
 ) {
-    let repr = ArpRepr::EthernetIpv4 {
-        operation,
-        source_hardware_addr: mac,
-        source_protocol_addr: ip,
-        target_hardware_addr: to_mac,
-        target_protocol_addr: to_ip,
-    };
     let destination = match operation {
-        ArpOperation::Reply => to_mac,
+        ARP_REPLY => to_mac,
         _ => EthernetAddress::BROADCAST,
     };
-    token.consume(ETHERNET + repr.buffer_len(), |frame| {
-        frame[..6].copy_from_slice(&destination.0);
-        frame[6..12].copy_from_slice(&mac.0);
-        frame[12..14].copy_from_slice(&[8, 6]);
-        repr.emit(&mut ArpPacket::new_unchecked(&mut frame[ETHERNET..]));
+    token.consume(ETHERNET + 28, |frame| {
+        // ARP; hardware type Ethernet, protocol IPv4, lengths 6 and 4.
+        let kind = [8, 6, 0, 1, 8, 0, 6, 4, 0, operation];
+        let (ip, to_ip) = (ip.octets(), to_ip.octets());
+        lay(frame, &[&destination.0, &mac.0, &kind]);
+        lay(&mut frame[22..], &[&mac.0, &ip, &to_mac.0, &to_ip]);
     });
+}
+
+/// Writes `parts` one after the other.
+fn lay(mut to: &mut [u8], parts: &[&[u8]]) {
+    for part in parts {
+        let (here, rest) = to.split_at_mut(part.len());
+        here.copy_from_slice(part);
+        to = rest;
+    }
 }
 
 /// Sends a neighbour advertisement: our `target` is at `mac`. To the host that asked, or to all.
@@ -153,16 +158,11 @@ pub(super) fn advertise<T: TxToken>(
     sure: bool,
     checksum: &ChecksumCapabilities,
 ) {
-    let mut flags = NdiscNeighborFlags::empty();
-    flags.set(NdiscNeighborFlags::OVERRIDE, sure);
-    flags.set(NdiscNeighborFlags::SOLICITED, to.is_some());
-    let repr = NdiscRepr::NeighborAdvert {
-        flags,
-        target_addr: target,
-        lladdr: Some(mac.into()),
-    };
+    let flags = if sure { 0x20 } else { 0 } | if to.is_some() { 0x40 } else { 0 };
+    let head = [136, 0, 0, 0, flags, 0, 0, 0];
     let to = to.unwrap_or((EthernetAddress([0x33, 0x33, 0, 0, 0, 1]), ALL_NODES));
-    send_ndisc(token, (mac, target), to, repr, checksum);
+    let message: [&[u8]; 4] = [&head, &target.octets(), &[2, 1], &mac.0];
+    send_ndisc(token, (mac, target), to, &message, checksum);
 }
 
 /// Asks by a neighbour solicitation, as somebody without an address, who has `target`.
@@ -172,13 +172,10 @@ pub(super) fn solicit_neighbour<T: TxToken>(
     target: Ipv6Addr,
     checksum: &ChecksumCapabilities,
 ) {
-    let repr = NdiscRepr::NeighborSolicit {
-        target_addr: target,
-        lladdr: None,
-    };
     // The group's MAC address is seen to when the frame is written.
     let to = (EthernetAddress::BROADCAST, solicited_node(target));
-    send_ndisc(token, (mac, Ipv6Addr::UNSPECIFIED), to, repr, checksum);
+    let message: [&[u8]; 2] = [&[135, 0, 0, 0, 0, 0, 0, 0], &target.octets()];
+    send_ndisc(token, (mac, Ipv6Addr::UNSPECIFIED), to, &message, checksum);
 }
 
 /// Asks routers to advertise themselves: as `source`, or as somebody without an address.
@@ -188,12 +185,12 @@ pub(super) fn solicit_routers<T: TxToken>(
     source: Option<Ipv6Addr>,
     checksum: &ChecksumCapabilities,
 ) {
-    let repr = NdiscRepr::RouterSolicit {
-        lladdr: source.map(|_| mac.into()),
-    };
     let own = (mac, source.unwrap_or(Ipv6Addr::UNSPECIFIED));
     let to = (EthernetAddress::BROADCAST, ALL_ROUTERS);
-    send_ndisc(token, own, to, repr, checksum);
+    let message: [&[u8]; 3] = [&[133, 0, 0, 0, 0, 0, 0, 0], &[1, 1], &mac.0];
+    // Without an address there is no MAC address to be told.
+    let parts = if source.is_some() { 3 } else { 1 };
+    send_ndisc(token, own, to, &message[..parts], checksum);
 }
 
 const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
@@ -206,16 +203,17 @@ pub(super) fn solicited_node(address: Ipv6Addr) -> Ipv6Addr {
     Ipv6Addr::new(0xff02, 0, 0, 0, 0, 1, 0xff00 | u16::from(a), low)
 }
 
+/// Sends a message of neighbour discovery, whose parts come with a checksum of zero (RFC 4861, 4).
 fn send_ndisc<T: TxToken>(
     token: T,
     (mac, source): (EthernetAddress, Ipv6Addr),
     (to_mac, to_ip): (EthernetAddress, Ipv6Addr),
-    repr: NdiscRepr<'_>,
+    parts: &[&[u8]],
     checksum: &ChecksumCapabilities,
 ) {
-    let icmp = Icmpv6Repr::Ndisc(repr);
     let (from, to) = (IpAddress::Ipv6(source), IpAddress::Ipv6(to_ip));
-    let ip = IpRepr::new(from, to, IpProtocol::Icmpv6, icmp.buffer_len(), 255);
+    let length = parts.iter().map(|part| part.len()).sum();
+    let ip = IpRepr::new(from, to, IpProtocol::Icmpv6, length, 255);
     let framing = Framing {
         inner: token,
         source: mac,
@@ -223,9 +221,16 @@ fn send_ndisc<T: TxToken>(
     };
     framing.consume(ip.buffer_len(), |packet| {
         ip.emit(&mut *packet, checksum);
-        let mut message = Icmpv6Packet::new_unchecked(&mut packet[ip.header_len()..]);
-        icmp.emit(&source, &to_ip, &mut message, checksum);
+        let at = ip.header_len();
+        lay(&mut packet[at..], parts);
+        seal(packet, at);
     });
+}
+
+/// Writes the checksum of the ICMPv6 message at `at`, where there are zeros as yet.
+fn seal(packet: &mut [u8], at: usize) {
+    let checksum = !sum(&packet[at..], pseudo(packet, at, 58));
+    packet[at + 2..at + 4].copy_from_slice(&checksum.to_be_bytes());
 }
 
 /// Tells those who forward groups to which of them we listen (RFC 3810, 5.2).
@@ -262,8 +267,7 @@ pub(super) fn listeners<T: TxToken>(
             to[0] = *record as u8;
             to[4..].copy_from_slice(&group.octets());
         }
-        let checksum = !sum(&packet[at..], pseudo(packet, at, 58));
-        packet[at + 2..at + 4].copy_from_slice(&checksum.to_be_bytes());
+        seal(packet, at);
     });
 }
 

@@ -12,15 +12,13 @@
 //! two hours by one advertisement, so that a forged one does not take an address away.
 
 use super::entry::NEVER;
-use super::mac::Mac;
+use super::ethernet::EthernetAddress;
 use super::random::Random;
 use alloc::vec::Vec;
 use core::fmt;
 use core::net::Ipv6Addr;
 use smoltcp::time::{Duration, Instant};
-use smoltcp::wire::{
-    EthernetAddress, Ipv6Cidr, NdiscOption, NdiscOptionType, NdiscPrefixInfoFlags,
-};
+use smoltcp::wire::Ipv6Cidr;
 
 /// Prefixes that routers may make us have an address in.
 pub const PREFIXES: usize = 4;
@@ -77,9 +75,9 @@ impl fmt::Display for Event {
         match self {
             Event::Use(address) => write!(f, "{address} is used"),
             Event::Verified(address) => write!(f, "nobody else has {address}"),
-            Event::Duplicate(address, by) => write!(f, "{} has {address}; not used", Mac(*by)),
+            Event::Duplicate(address, by) => write!(f, "{} has {address}; not used", by),
             Event::Defended(address, by) => {
-                write!(f, "{address} is ours, and {} claims it", Mac(*by))
+                write!(f, "{address} is ours, and {} claims it", by)
             }
             Event::Learned {
                 address,
@@ -358,13 +356,15 @@ impl Slaac {
         // A router has spoken: RFC 4861, 6.3.7.
         (self.solicitations, self.solicit_at) = (0, NEVER);
         for option in Options(options) {
-            let Ok(option) = NdiscOption::new_checked(option) else {
-                continue;
-            };
-            match (option.option_type(), option.data_len()) {
-                (NdiscOptionType::PrefixInformation, 4) => self.prefix(router, &option, now),
-                (NdiscOptionType::Mtu, 1) => {
-                    let mtu = Some(option.mtu()).filter(|mtu| (LEAST_MTU..=65535).contains(mtu));
+            match *option {
+                [3, 4, ..] => {
+                    if let Some(option) = option.first_chunk() {
+                        self.prefix(router, option, now);
+                    }
+                }
+                [5, 1, _, _, a, b, c, d] => {
+                    let mtu = Some(u32::from_be_bytes([a, b, c, d]));
+                    let mtu = mtu.filter(|mtu| (LEAST_MTU..=65535).contains(mtu));
                     let mtu = mtu.map(|mtu| mtu as u16);
                     if let Some(told) = mtu.filter(|_| mtu != self.mtu) {
                         self.mtu = mtu;
@@ -377,12 +377,18 @@ impl Slaac {
         Ok(())
     }
 
-    /// RFC 4862, 5.5.3.
-    fn prefix(&mut self, router: Ipv6Addr, option: &NdiscOption<&[u8]>, now: Instant) {
-        let prefix = option.prefix();
-        let (valid, preferred) = (option.valid_lifetime(), option.preferred_lifetime());
-        let usable = option.prefix_flags().contains(NdiscPrefixInfoFlags::ADDRCONF)
-            && option.prefix_len() == 64
+    /// RFC 4862, 5.5.3; the option is that of RFC 4861, 4.6.2.
+    fn prefix(&mut self, router: Ipv6Addr, option: &[u8; 32], now: Instant) {
+        /// To be used for addresses.
+        const AUTONOMOUS: u8 = 0x40;
+        let [_, _, length, flags, a, b, c, d, e, f, g, h, ..] = *option;
+        let time = |seconds| Duration::from_secs(u32::from_be_bytes(seconds).into());
+        let (valid, preferred) = (time([a, b, c, d]), time([e, f, g, h]));
+        let mut prefix = [0; 16];
+        prefix.copy_from_slice(&option[16..]);
+        let prefix = Ipv6Addr::from(prefix);
+        let usable = flags & AUTONOMOUS != 0
+            && length == 64
             && preferred <= valid
             && !prefix.is_unicast_link_local()
             && !prefix.is_multicast()

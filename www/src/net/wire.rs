@@ -9,7 +9,7 @@ use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::cell::RefCell;
 use core::num::NonZeroUsize;
-use smoltcp::phy::{Checksum, Device, DeviceCapabilities, Medium, PacketMeta, RxToken, TxToken};
+use smoltcp::phy::{Checksum, Device, DeviceCapabilities, PacketMeta, RxToken, TxToken};
 use smoltcp::time::Instant;
 
 /// What goes wrong on the way, in frames per 65536 each.
@@ -227,8 +227,8 @@ impl Device for Wire {
     }
 
     fn capabilities(&self) -> DeviceCapabilities {
+        // Frames of Ethernet: what `medium` is by default, in builds where smoltcp knows of it.
         let mut caps = DeviceCapabilities::default();
-        caps.medium = Medium::Ethernet;
         caps.max_transmission_unit = self.abilities.mtu;
         if self.abilities.checksums {
             caps.checksum.ipv4 = Checksum::None;

@@ -11,7 +11,7 @@ use std::num::{NonZeroU16, NonZeroUsize};
 use minios::host::tap::{HEADER, Tap};
 use netfront::checksum::{ETHERNET, Ip, Located, Protocol, locate};
 use rustix::io::Errno;
-use smoltcp::phy::{self, Checksum, DeviceCapabilities, Medium, PacketMeta};
+use smoltcp::phy::{self, Checksum, DeviceCapabilities, PacketMeta};
 use smoltcp::time::{Duration, Instant};
 
 use super::capture::Capture;
@@ -286,8 +286,8 @@ impl<W: Wire> phy::Device for Device<W> {
     }
 
     fn capabilities(&self) -> DeviceCapabilities {
+        // Frames of Ethernet: what `medium` is by default, in builds where smoltcp knows of it.
         let mut capabilities = DeviceCapabilities::default();
-        capabilities.medium = Medium::Ethernet;
         capabilities.max_transmission_unit = self.mtu + ETHERNET;
         if self.out.headers {
             // Left to the kernel, and verified here where it was not.

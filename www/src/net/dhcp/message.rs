@@ -1,21 +1,36 @@
 //! DHCP messages: the ones that a client sends, and what it reads from a server's.
 //!
-//! smoltcp's codec, and around it what RFC 2131 asks of a client. A reply may hold any bytes.
+//! RFC 2131, as far as it asks something of a client. A reply may hold any bytes.
 
+use super::super::ethernet::EthernetAddress;
 use super::{Ignored, Lease};
 use core::net::Ipv4Addr;
+use core::ops::Range;
 use smoltcp::time::Duration;
-use smoltcp::wire::{
-    ArpHardware as Hardware, DhcpMessageType, DhcpOpCode, DhcpOption, DhcpPacket, EthernetAddress,
-    Ipv4Cidr,
-};
+use smoltcp::wire::Ipv4Cidr;
 
 /// The port of servers and relays.
 pub const SERVER_PORT: u16 = 67;
 /// Ours.
 pub const CLIENT_PORT: u16 = 68;
 
-const COOKIE: u32 = 0x6382_5363;
+// The fixed part (RFC 2131, 2), and what begins the options behind it.
+const OP: usize = 0;
+const XID: Range<usize> = 4..8;
+const SECS: Range<usize> = 8..10;
+const OURS: Range<usize> = 12..16;
+const YOURS: Range<usize> = 16..20;
+const MAC: Range<usize> = 28..34;
+const COOKIE: Range<usize> = 236..240;
+const FIXED: usize = 240;
+
+/// Hardware type Ethernet, addresses of six bytes, no relays.
+const ETHERNET: [u8; 3] = [1, 6, 0];
+const MAGIC: [u8; 4] = [0x63, 0x82, 0x53, 0x63];
+const QUESTION: u8 = 1;
+const ANSWER: u8 = 2;
+const PAD: u8 = 0;
+const END: u8 = 255;
 
 // RFC 2132.
 const OPTION_MASK: u8 = 1;
@@ -74,12 +89,29 @@ impl Hostname {
     }
 }
 
+/// What a message says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Who has an address for us?
+    Discover = 1,
+    /// A server has.
+    Offer = 2,
+    /// We take it, or want to keep it.
+    Request = 3,
+    /// Somebody else has it.
+    Decline = 4,
+    /// It is ours.
+    Ack = 5,
+    /// It is not.
+    Nak = 6,
+}
+
 /// A message to be sent, as UDP from port 68 to port 67. [`Client::emit`](super::Client::emit)
 /// writes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Message {
     /// DISCOVER, REQUEST or DECLINE.
-    pub kind: DhcpMessageType,
+    pub kind: Kind,
     /// IP source: ours, or unspecified.
     pub source: Ipv4Addr,
     /// IP destination: the server, or all.
@@ -97,47 +129,67 @@ impl Message {
     /// BOOTP message has 300 at least, and some relays insist (RFC 1542, 2.1).
     pub const LEN: usize = 344;
 
-    pub(super) fn write(
-        &self,
-        mac: EthernetAddress,
-        name: Option<&Hostname>,
-        buffer: &mut [u8],
-    ) -> Result<(), smoltcp::wire::Error> {
+    pub(super) fn write(&self, mac: EthernetAddress, name: Option<&Hostname>, buffer: &mut [u8]) {
         buffer.fill(0);
-        let mut packet = DhcpPacket::new_unchecked(buffer);
-        packet.set_opcode(DhcpOpCode::Request);
-        packet.set_hardware_type(Hardware::Ethernet);
-        packet.set_hardware_len(6);
-        packet.set_transaction_id(self.xid);
-        packet.set_secs(self.secs);
-        packet.set_client_ip(self.source);
-        packet.set_client_hardware_address(mac);
-        packet.set_magic_number(COOKIE);
-        let mut options = packet.options_mut();
-        let mut option = |kind, data: &[u8]| options.emit(DhcpOption { kind, data });
-        option(OPTION_KIND, &[self.kind.into()])?;
+        buffer[OP] = QUESTION;
+        buffer[OP + 1..XID.start].copy_from_slice(&ETHERNET);
+        buffer[XID].copy_from_slice(&self.xid.to_be_bytes());
+        buffer[SECS].copy_from_slice(&self.secs.to_be_bytes());
+        buffer[OURS].copy_from_slice(&self.source.octets());
+        buffer[MAC].copy_from_slice(&mac.0);
+        buffer[COOKIE].copy_from_slice(&MAGIC);
+        let mut at = FIXED;
+        let mut option = |kind, data: &[u8]| {
+            let end = at + 2 + data.len();
+            buffer[at..at + 2].copy_from_slice(&[kind, data.len() as u8]);
+            buffer[at + 2..end].copy_from_slice(data);
+            at = end;
+        };
+        option(OPTION_KIND, &[self.kind as u8]);
         // Hardware type Ethernet, and the address: RFC 2132, 9.14.
         let [a, b, c, d, e, f] = mac.0;
-        option(OPTION_CLIENT, &[1, a, b, c, d, e, f])?;
+        option(OPTION_CLIENT, &[1, a, b, c, d, e, f]);
         if let Some((address, server)) = self.offer {
-            option(OPTION_REQUESTED, &address.octets())?;
-            option(OPTION_SERVER, &server.octets())?;
+            option(OPTION_REQUESTED, &address.octets());
+            option(OPTION_SERVER, &server.octets());
         }
-        if self.kind != DhcpMessageType::Decline {
-            option(OPTION_MAX_SIZE, &MAX_SIZE.to_be_bytes())?;
-            option(OPTION_WANTED, &WANTED)?;
+        if self.kind != Kind::Decline {
+            option(OPTION_MAX_SIZE, &MAX_SIZE.to_be_bytes());
+            option(OPTION_WANTED, &WANTED);
             if let Some(name) = name {
-                option(OPTION_HOST_NAME, name.as_bytes())?;
+                option(OPTION_HOST_NAME, name.as_bytes());
             }
         }
-        options.end()
+        buffer[at] = END;
+    }
+}
+
+/// The options behind the fixed part, up to the first that is cut off.
+struct Options<'m>(&'m [u8]);
+
+impl<'m> Iterator for Options<'m> {
+    type Item = (u8, &'m [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while let [PAD, rest @ ..] = self.0 {
+            self.0 = rest;
+        }
+        match *self.0 {
+            [kind, length, ref rest @ ..] if kind != END => {
+                let (data, rest) = rest.split_at_checked(length.into())?;
+                self.0 = rest;
+                Some((kind, data))
+            }
+            _ => None,
+        }
     }
 }
 
 /// A server's answer, as far as it can be told without knowing what was asked.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Reply {
-    pub(super) kind: DhcpMessageType,
+    /// `None` if it is none that a server sends.
+    pub(super) kind: Option<Kind>,
     pub(super) server: Ipv4Addr,
     pub(super) address: Ipv4Addr,
     mask: Option<Ipv4Addr>,
@@ -153,18 +205,19 @@ impl Reply {
     /// Reads `bytes`, the payload of a UDP datagram; it must be for `mac` and `xid`.
     #[inline(never)]
     pub(super) fn parse(bytes: &[u8], mac: EthernetAddress, xid: u32) -> Result<Reply, Ignored> {
-        let packet = DhcpPacket::new_checked(bytes).map_err(|_| Ignored::Malformed)?;
-        if packet.transaction_id() != xid || packet.client_hardware_address() != mac {
+        let (fixed, options) = bytes.split_at_checked(FIXED).ok_or(Ignored::Malformed)?;
+        if fixed[XID] != xid.to_be_bytes() || fixed[MAC] != mac.0 {
             return Err(Ignored::NotOurs);
         }
-        let ethernet = packet.hardware_type() == Hardware::Ethernet && packet.hardware_len() == 6;
-        if packet.opcode() != DhcpOpCode::Reply || packet.magic_number() != COOKIE || !ethernet {
+        if fixed[OP] != ANSWER || fixed[COOKIE] != MAGIC || fixed[1..3] != ETHERNET[..2] {
             return Err(Ignored::Malformed);
         }
+        let mut address = [0; 4];
+        address.copy_from_slice(&fixed[YOURS]);
         let mut reply = Reply {
-            kind: DhcpMessageType::Unknown(0),
+            kind: None,
             server: Ipv4Addr::UNSPECIFIED,
-            address: packet.your_ip(),
+            address: address.into(),
             mask: None,
             router: None,
             mtu: None,
@@ -172,12 +225,15 @@ impl Reply {
             renew: None,
             rebind: None,
         };
-        for option in packet.options() {
+        for option in Options(options) {
             // One of a length that it cannot have is as good as none.
             let four = |data: &[u8]| Some(u32::from_be_bytes(data.first_chunk().copied()?));
             let address = |data| four(data).map(Ipv4Addr::from_bits);
-            match (option.kind, option.data) {
-                (OPTION_KIND, &[kind]) => reply.kind = kind.into(),
+            match option {
+                (OPTION_KIND, &[kind]) => {
+                    let kinds = [Kind::Offer, Kind::Ack, Kind::Nak];
+                    reply.kind = kinds.into_iter().find(|known| *known as u8 == kind);
+                }
                 (OPTION_MASK, data) => reply.mask = address(data),
                 (OPTION_ROUTER, data) => reply.router = address(data).filter(|&it| is_host(it)),
                 // A host must take 576 bytes, so that no link has less.

@@ -13,16 +13,16 @@
 
 mod message;
 
-pub use self::message::{CLIENT_PORT, Hostname, Message, SERVER_PORT};
+pub use self::message::{CLIENT_PORT, Hostname, Kind, Message, SERVER_PORT};
 
 use self::message::Reply;
 use super::entry::NEVER;
-use super::mac::Mac;
+use super::ethernet::EthernetAddress;
 use super::random::Random;
 use core::fmt;
 use core::net::Ipv4Addr;
 use smoltcp::time::{Duration, Instant};
-use smoltcp::wire::{DhcpMessageType, EthernetAddress, Ipv4Cidr};
+use smoltcp::wire::Ipv4Cidr;
 
 /// REQUESTs that one offer is worth: 28 s.
 const REQUESTS: u32 = 3;
@@ -144,17 +144,16 @@ impl fmt::Display for Event {
                 write!(f, "the server takes {address} back, says {server}")
             }
             Event::Lost(address, Loss::Conflict(by)) => {
-                write!(f, "{} uses {address} too; given up", Mac(*by))
+                write!(f, "{} uses {address} too; given up", by)
             }
             Event::Declined(address, server, by) => {
-                let by = Mac(*by);
                 write!(
                     f,
                     "{address} was offered by {server}, but {by} has it; declined"
                 )
             }
             Event::Defended(address, by) => {
-                write!(f, "{address} is ours, and {} claims it", Mac(*by))
+                write!(f, "{address} is ours, and {} claims it", by)
             }
             Event::Refused(server) => write!(f, "{server} refuses what it has offered"),
         }
@@ -326,7 +325,7 @@ impl Client {
                 State::Waiting => self.ask(State::Selecting, now),
                 State::Selecting => {
                     self.due = now + self.backoff();
-                    return Some(self.send(DhcpMessageType::Discover, false, now));
+                    return Some(self.send(Kind::Discover, false, now));
                 }
                 State::Requesting if self.sent >= REQUESTS => {
                     self.shunned = Some(self.lease.server);
@@ -334,7 +333,7 @@ impl Client {
                 }
                 State::Requesting => {
                     self.due = now + self.backoff();
-                    return Some(self.send(DhcpMessageType::Request, true, now));
+                    return Some(self.send(Kind::Request, true, now));
                 }
                 State::Probing => {
                     (self.failures, self.shunned) = (0, None);
@@ -349,7 +348,7 @@ impl Client {
                     self.failures += 1;
                     self.ask(State::Waiting, now);
                     self.due = now + wait;
-                    return Some(self.send(DhcpMessageType::Decline, true, now));
+                    return Some(self.send(Kind::Decline, true, now));
                 }
                 State::Bound | State::Renewing | State::Rebinding => {
                     return Some(self.renew(now));
@@ -379,13 +378,12 @@ impl Client {
         let least = RENEW_INTERVAL.min((self.lease.expires_at - self.lease.renew_at) / 8);
         let least = least.max(Duration::from_secs(1));
         self.due = (now + ((until - now) / 2).max(least)).min(until);
-        self.send(DhcpMessageType::Request, false, now)
+        self.send(Kind::Request, false, now)
     }
 
     /// Writes `message` to `buffer`, which has [`Message::LEN`] bytes.
     pub fn emit(&self, message: &Message, buffer: &mut [u8]) {
-        let written = message.write(self.mac, self.hostname.as_ref(), buffer);
-        debug_assert!(written.is_ok(), "a message longer than it can be");
+        message.write(self.mac, self.hostname.as_ref(), buffer);
     }
 
     /// Takes in the payload of a UDP datagram from port 67 to port 68 that came from `from`.
@@ -401,7 +399,7 @@ impl Client {
         let its_server = reply.server == self.lease.server;
         let its_address = reply.address == self.address();
         match (self.state, reply.kind) {
-            (State::Selecting, DhcpMessageType::Offer) => {
+            (State::Selecting, Some(Kind::Offer)) => {
                 let (address, _) = (reply.cidr()?, reply.times()?);
                 // Another server has until the next DISCOVER to offer something.
                 if self.shunned == Some(reply.server) && self.sent < 2 {
@@ -413,7 +411,7 @@ impl Client {
                 (self.sent, self.due) = (0, now);
                 Ok(None)
             }
-            (State::Requesting, DhcpMessageType::Ack) if its_server && its_address => {
+            (State::Requesting, Some(Kind::Ack)) if its_server && its_address => {
                 self.lease = self.granted(&reply, from, now)?;
                 self.state = State::Probing;
                 self.left = PROBES;
@@ -421,20 +419,20 @@ impl Client {
                 self.due = NEVER;
                 Ok(None)
             }
-            (State::Requesting, DhcpMessageType::Nak) if its_server => {
+            (State::Requesting, Some(Kind::Nak)) if its_server => {
                 self.shunned = Some(reply.server);
                 self.restart(now);
                 Ok(Some(Event::Refused(reply.server)))
             }
             // One server is asked to renew, all are asked to rebind.
             (State::Renewing, _) if !its_server => Err(Ignored::Unexpected),
-            (State::Renewing | State::Rebinding, DhcpMessageType::Ack) if its_address => {
+            (State::Renewing | State::Rebinding, Some(Kind::Ack)) if its_address => {
                 self.lease = self.granted(&reply, from, now)?;
                 self.state = State::Bound;
                 self.due = self.lease.renew_at;
                 Ok(Some(Event::Renewed))
             }
-            (State::Renewing | State::Rebinding, DhcpMessageType::Nak) => {
+            (State::Renewing | State::Rebinding, Some(Kind::Nak)) => {
                 self.restart(now);
                 Ok(Some(Event::Lost(
                     self.lease.address,
@@ -507,7 +505,7 @@ impl Client {
 
     /// A message: to all and from nobody, unless we have an address and a server. If it `names` an
     /// offer, it says which.
-    fn send(&mut self, kind: DhcpMessageType, names: bool, now: Instant) -> Step {
+    fn send(&mut self, kind: Kind, names: bool, now: Instant) -> Step {
         if self.sent == 0 {
             self.asked = now;
         }
