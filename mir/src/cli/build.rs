@@ -4,14 +4,14 @@ use std::path::{Path, PathBuf};
 
 use www::pack::Pack;
 
-use super::given::{Common, Options};
 use super::site::Rendering;
 use super::{Failed, base, built, domain, fat, read, report, write};
-use crate::config::{Configuration, Key, KvRo, Target};
+use crate::config::{Configuration, KvRo, Target};
 use crate::fat::format::Wanted;
 use crate::image::{self, About};
 use crate::link::{self, Payload};
 use crate::pack;
+use crate::site::Rendered;
 
 /// The arguments of `mir build` beside the options.
 #[derive(clap::Args)]
@@ -24,20 +24,23 @@ pub(super) struct Building {
     rendering: Rendering,
 }
 
-/// What was built.
-pub(super) struct Built {
-    pub(super) configuration: Configuration,
-    pub(super) image: PathBuf,
+/// What goes into the image, and what beside it.
+#[derive(Default)]
+struct Content {
+    pack: Vec<u8>,
+    about: Option<image::Site>,
+    /// The site, if it is for images.
+    images: Option<Rendered>,
+    files: usize,
 }
 
-/// Builds what a configuration says; with `output` only the image, to that file.
+/// Builds what a configuration says, and says where the image is; with `output` that is all that
+/// is written, to that file.
 pub(super) fn build(
-    common: &Common,
-    options: Options,
+    configuration: &Configuration,
     building: &Building,
     output: Option<&Path>,
-) -> Result<Built, Failed> {
-    let configuration = common.configuration(options)?;
+) -> Result<PathBuf, Failed> {
     let settings = &configuration.settings;
     let dist = configuration.dist();
     let target = settings.target();
@@ -49,74 +52,84 @@ pub(super) fn build(
     let program = read(&base)?;
     let words = configuration.words();
     let words = words.map_err(|error| Failed::say(format!("the folder we are in: {error}")))?;
-
-    let rendering = &building.rendering;
-    let rendered = rendering.render_at(&configuration.site(), None)?;
-    let title = rendered.title.clone();
-    let files = rendered.items.len();
-    let mut made = vec![name];
-    let pack = match settings.kv_ro() {
-        KvRo::Fat if output.is_none() => {
-            made.extend(["files.img", "pages.img"]);
-            let pack = pack::pack(rendered.clone(), &rendering.cache()).map_err(Failed::say)?;
-            fat::images(rendered, &rendering.cache(), &dist, Wanted::default(), None)?;
-            pack
-        }
-        _ => pack::pack(rendered, &rendering.cache()).map_err(Failed::say)?,
-    };
-    let loaded = Pack::load(&pack).map_err(Failed::say)?;
-    let about = About::new(Some(image::Site::new(Some(title), &pack, &loaded)));
+    let content = content(configuration, &building.rendering)?;
     let payload = Payload {
-        pack: &pack,
+        pack: &content.pack,
         words: &image::join(&words),
-        about: &about.to_json(),
+        about: &About::new(content.about).to_json(),
     };
     let image = output.map_or_else(|| dist.join(name), Path::to_owned);
+    let mut made = vec![name];
     let refused = |error| Failed::say(format!("{}: {error}", base.display()));
-    let (total, without_site) = match target {
+    // Nothing is written before all of it is known to be right.
+    let images = content.images.filter(|_| output.is_none());
+    let put_images = || match images {
+        Some(site) => {
+            made.extend(["files.img", "pages.img"]);
+            let cache = building.rendering.cache();
+            fat::images(site, &cache, &dist, Wanted::default(), None)
+        }
+        None => Ok(()),
+    };
+    let total: usize = match target {
         Target::Unix => {
             let linked = link::unix::link(&program, &payload).map_err(refused)?;
+            put_images()?;
             write(&image, &linked.parts(), true)?;
-            let total: usize = linked.parts().iter().map(|part| part.len()).sum();
-            (total, total - pack.len())
+            linked.parts().iter().map(|part| part.len()).sum()
         }
         Target::Xen => {
             let linked = link::xen::link(&program, &payload).map_err(refused)?;
-            let memory = domain::memory(&configuration, linked.bytes.len(), files)?;
+            let memory = domain::memory(configuration, linked.bytes.len(), content.files)?;
+            put_images()?;
             write(&image, &[&linked.bytes], false)?;
             if output.is_none() {
-                made.extend(domain::write(&configuration, memory, &words)?);
+                made.extend(domain::write(configuration, memory)?);
             }
-            (linked.bytes.len(), linked.without_site as usize)
+            linked.bytes.len()
         }
     };
+    let without_site = total - payload.pack.len();
     report(format_args!(
         "{}: {total} bytes, {without_site} without its site",
         image.display()
     ))?;
     if output.is_none() {
         built::add(&dist, &made)?;
-        next(&configuration)?;
-    }
-    Ok(Built {
-        configuration,
-        image,
-    })
-}
-
-/// How to start it.
-fn next(configuration: &Configuration) -> Result<(), Failed> {
-    let dist = configuration.dist();
-    match configuration.settings.target() {
-        Target::Unix => Ok(()),
-        Target::Xen => {
-            let name = configuration.settings.get(Key::Name).unwrap_or("mir-www");
-            let xl = dist.join("www.xl");
-            report(format_args!(
-                "{}: starts it as {name}: sudo xl create -c {}",
-                xl.display(),
-                xl.display()
-            ))
+        if target == Target::Xen {
+            let xl = dist.join("www.xl").display().to_string();
+            report(format_args!("{xl}: sudo xl create -c {xl} starts it"))?;
         }
     }
+    Ok(image)
+}
+
+/// Renders the site, as far as that is done before the program runs.
+fn content(configuration: &Configuration, rendering: &Rendering) -> Result<Content, Failed> {
+    let site = configuration.site();
+    let kv_ro = configuration.settings.kv_ro();
+    if kv_ro == KvRo::Direct {
+        // What is wrong with it is shown in the browser.
+        super::site::exists(&site)?;
+        return Ok(Content::default());
+    }
+    let rendered = rendering.render_at(&site, None)?;
+    let files = rendered.items.len();
+    if kv_ro == KvRo::Fat {
+        return Ok(Content {
+            files,
+            images: Some(rendered),
+            ..Content::default()
+        });
+    }
+    let title = rendered.title.clone();
+    let pack = pack::pack(rendered, &rendering.cache()).map_err(Failed::say)?;
+    let loaded = Pack::load(&pack).map_err(Failed::say)?;
+    let about = image::Site::new(Some(title), &pack, &loaded);
+    Ok(Content {
+        about: Some(about),
+        pack,
+        files,
+        images: None,
+    })
 }

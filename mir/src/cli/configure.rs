@@ -23,7 +23,8 @@ pub(super) fn configure(common: &Common, options: Options, reset: bool) -> Resul
     };
     let changed = file::save(&path, configuration.file.as_ref(), settings)
         .map_err(|error| Failed::say(format!("{}: {error}", path.display())))?;
-    let shown = path.strip_prefix(place()?).unwrap_or(&path).display();
+    let here = place()?;
+    let shown = path.strip_prefix(&here).unwrap_or(&path).display();
     let arguments = settings.arguments();
     let what = match arguments.is_empty() {
         true => "defaults".to_owned(),

@@ -44,7 +44,6 @@ pub(super) fn memory(
 pub(super) fn write(
     configuration: &Configuration,
     memory: u64,
-    words: &[String],
 ) -> Result<[&'static str; 1], Failed> {
     let settings = &configuration.settings;
     let dist = configuration.dist();
@@ -71,9 +70,6 @@ pub(super) fn write(
             ));
         }
         text.push_str("]\n");
-    }
-    if !words.is_empty() {
-        text.push_str(&format!("extra = \"{}\"\n", words.join(" ")));
     }
     text.push_str("on_crash = \"restart\"\n");
     put(&dist.join("www.xl"), &[text.as_bytes()], false)?;

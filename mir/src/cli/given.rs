@@ -13,10 +13,10 @@ use crate::config::{Configuration, File, OPTIONS, Settings, Source, Unsettled, f
 #[derive(clap::Args, Default)]
 pub(super) struct Common {
     /// The configuration [default: mir.toml, here or in a folder above]
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(id = "configuration", short = 'f', long = "file", value_name = "FILE")]
     pub(super) file: Option<PathBuf>,
     /// Look at no configuration: only arguments and defaults count
-    #[arg(long, conflicts_with = "file")]
+    #[arg(long, conflicts_with = "configuration")]
     no_file: bool,
     /// Say nothing but what goes wrong
     #[arg(short, long)]
@@ -88,7 +88,10 @@ impl Common {
         let path = match &self.file {
             _ if self.no_file => None,
             Some(path) => Some(path.clone()),
-            None => file::find(&here),
+            None => file::find(&here).map(|path| match path.strip_prefix(&here) {
+                Ok(short) => short.to_owned(),
+                Err(_) => path,
+            }),
         };
         self.merged(path, options)
     }
@@ -133,7 +136,7 @@ pub(super) fn configured() -> Result<Configuration, Failed> {
 
 /// The folder we are in needs no name.
 fn shorter(folder: PathBuf, here: &std::path::Path) -> PathBuf {
-    if folder == here {
+    if folder == here || folder.as_os_str() == "." {
         PathBuf::new()
     } else {
         folder

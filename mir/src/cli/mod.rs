@@ -235,7 +235,8 @@ fn act(command: Command) -> Result<ExitCode, Failed> {
             output,
             options,
         } => {
-            build::build(&common, options, &building, output.as_deref())?;
+            let configuration = common.configuration(options)?;
+            build::build(&configuration, &building, output.as_deref())?;
         }
         Command::Run {
             common,

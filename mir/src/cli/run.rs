@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
-use super::build::{Building, Built, build};
+use super::build::{Building, build};
 use super::given::{Common, Options};
 use super::{Failed, base, note, report};
 use crate::config::{Configuration, Key, KvRo, Target, value};
@@ -17,27 +17,28 @@ pub(super) fn run(
     port: Option<u16>,
     words: &[String],
 ) -> Result<ExitCode, Failed> {
-    let Built {
-        configuration,
-        image,
-    } = build(common, options, building, None)?;
-    match configuration.settings.target() {
-        Target::Unix if port.is_some() => Err(Failed::usage("--port is the rig's, for -t xen")
-            .help("the program's own port is --http-port")),
-        Target::Unix => {
-            let image = std::path::absolute(&image);
-            let image =
-                image.map_err(|error| Failed::say(format!("the folder we are in: {error}")))?;
-            start(
-                Command::new(image)
-                    .args(configuration.words().map_err(Failed::say)?)
-                    .args(words),
-            )
+    let configuration = common.configuration(options)?;
+    let target = configuration.settings.target();
+    match target {
+        Target::Unix if port.is_some() => {
+            return Err(Failed::usage("--port is the rig's, for -t xen")
+                .help("the program's own port is --http-port"));
         }
-        Target::Xen if !words.is_empty() => Err(Failed::usage(
-            "a guest gets its arguments from its configuration, not after --",
-        )
-        .help("mir run takes the same words as options, before --")),
+        Target::Xen if !words.is_empty() => {
+            let why = "a guest gets its arguments from its configuration, not after --";
+            return Err(
+                Failed::usage(why).help("mir run takes the same words as options, before --")
+            );
+        }
+        _ => {}
+    }
+    let image = build(&configuration, building, None)?;
+    match target {
+        Target::Unix => {
+            let here = |error| Failed::say(format!("the folder we are in: {error}"));
+            let image = std::path::absolute(&image).map_err(here)?;
+            start(Command::new(image).args(words))
+        }
         Target::Xen if runs_xen() => {
             let xl = configuration.dist().join("www.xl");
             report(format_args!(

@@ -32,6 +32,15 @@ pub(super) struct Rendering {
 /// How many broken links are shown; the rest are counted.
 const SHOWN: usize = 20;
 
+/// Whether there is a folder for the site.
+pub(super) fn exists(site: &Path) -> Result<(), Failed> {
+    if site.is_dir() {
+        return Ok(());
+    }
+    let missing = Failed::say(format!("{}: there is no such folder", site.display()));
+    Err(missing.help("--site DIR names the site's folder"))
+}
+
 impl Site {
     pub(super) fn render(&self) -> Result<Rendered, Failed> {
         self.render_at(None)
@@ -61,10 +70,7 @@ impl Rendering {
     /// that when it did.
     pub(super) fn render_at(&self, site: &Path, modified: Option<u64>) -> Result<Rendered, Failed> {
         let modified = source_date_epoch().map_err(Failed::say)?.or(modified);
-        if !site.is_dir() {
-            let missing = Failed::say(format!("{}: there is no such folder", site.display()));
-            return Err(missing.help("--site DIR names the site's folder"));
-        }
+        exists(site)?;
         let rendered = site::render(site, Options { modified });
         let rendered = rendered.map_err(|problems| {
             problems.iter().for_each(|problem| eprintln!("{problem}"));

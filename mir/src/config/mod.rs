@@ -177,8 +177,16 @@ impl Configuration {
                 return Err(Unsettled::Contradiction(file.path.clone(), both));
             }
         }
+        let (from_file, own_stack) = (settings.clone(), settings.own_stack());
         settings.given.extend(arguments.given);
         let mut dropped = Vec::new();
+        // What to listen on, and what to be: the same option, and nothing that holds for both.
+        for key in [Key::Ipv4, Key::Ipv6] {
+            if settings.own_stack() != own_stack && settings.given(key) == from_file.given(key) {
+                let reason = "it is for another TCP/IP stack".to_owned();
+                dropped.extend(settings.remove(key).map(|given| (key, given, reason)));
+            }
+        }
         // Each turn takes one setting away.
         while let Some(refusal) = rules::check(&settings) {
             let from_file = |key: &Key| {

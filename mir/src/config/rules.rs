@@ -112,7 +112,7 @@ const RULES: [Rule; 24] = [
     rule(
         Key::Dhcp,
         |s| s.is(Key::Dhcp) && has(s, Key::Ipv4),
-        "an address is asked for or given, not both: --ipv4 gives it",
+        "the IPv4 address is asked for with --dhcp or given with --ipv4, not both",
         |s| drop(s, Key::Dhcp),
     )
     .or(Key::Ipv4),
@@ -126,7 +126,7 @@ const RULES: [Rule; 24] = [
     rule(
         Key::VifIp,
         |s| s.is(Key::Dhcp) && has(s, Key::VifIp),
-        "an address is asked for or given, not both: --dhcp asks for it",
+        "the IPv4 address is asked for with --dhcp or given with --vif-ip, not both",
         |s| drop(s, Key::VifIp),
     )
     .or(Key::Dhcp),

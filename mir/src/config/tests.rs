@@ -193,6 +193,24 @@ fn an_argument_puts_out_of_the_file_what_it_leaves_without_sense() {
             "-t xen --dhcp",
         ),
         (
+            &[
+                (Key::Target, "xen"),
+                (Key::Ipv4, "10.0.0.3/24"),
+                (Key::Memory, "64"),
+            ],
+            &[(Key::Target, "unix")],
+            "-t unix",
+        ),
+        (
+            &[
+                (Key::Target, "xen"),
+                (Key::Ipv4, "10.0.0.3/24"),
+                (Key::Name, "a"),
+            ],
+            &[(Key::Target, "unix"), (Key::Ipv4, "127.0.0.1")],
+            "-t unix --ipv4 127.0.0.1",
+        ),
+        (
             &[(Key::KvRo, "direct"), (Key::Reload, "no")],
             &[(Key::Target, "xen")],
             "-t xen",
