@@ -11,6 +11,8 @@ mod fat;
 mod generate;
 mod given;
 mod look;
+#[cfg(test)]
+mod reference;
 mod run;
 mod site;
 
