@@ -6,6 +6,7 @@
 
 mod arguments;
 mod error;
+mod given;
 mod parse;
 mod size;
 mod words;
@@ -16,6 +17,7 @@ use core::net::{Ipv4Addr, Ipv6Addr};
 
 pub use arguments::help;
 pub use error::ConfigError;
+pub use given::Given;
 pub use size::MIN_CACHE;
 pub use words::{UnclosedQuote, split};
 

@@ -168,15 +168,11 @@ impl Config {
         let bare = self.net == NetKind::Socket;
         match said.known.arg {
             Arg::Ipv4 => {
-                let net = Net::parse(value, 32, bare)
-                    .filter(|net: &Net<Ipv4Addr>| !net.address.is_multicast())
-                    .filter(|net| !net.address.is_unspecified() && !net.address.is_broadcast());
+                let net = Net::<Ipv4Addr>::host(value, bare);
                 self.ipv4 = Some(net.ok_or(said.not("an address such as 10.0.0.2/24"))?);
             }
             Arg::Ipv6 => {
-                let net = Net::parse(value, 128, bare)
-                    .filter(|net: &Net<Ipv6Addr>| !net.address.is_multicast())
-                    .filter(|net| !net.address.is_unspecified());
+                let net = Net::<Ipv6Addr>::host(value, bare);
                 self.ipv6 = match value {
                     "auto" => Ipv6::Auto,
                     "link-local" => Ipv6::LinkLocal,
@@ -349,6 +345,18 @@ impl<A: FromStr> Net<A> {
 }
 
 impl Net<Ipv4Addr> {
+    /// One that a host can have; `bare`: the prefix may be left out.
+    pub(super) fn host(text: &str, bare: bool) -> Option<Self> {
+        let net: Self = Self::parse(text, 32, bare)?;
+        let address = net.address;
+        // All zeros and all ones are a network's name and everybody in it; RFC 3021 has none.
+        let hosts = u32::MAX.checked_shr(net.prefix.into()).unwrap_or(0);
+        let host = address.to_bits() & hosts;
+        let nobody = hosts > 1 && (host == 0 || host == hosts);
+        let other = address.is_multicast() || address.is_unspecified() || address.is_broadcast();
+        (!nobody && !other).then_some(net)
+    }
+
     fn has(&self, other: Ipv4Addr) -> bool {
         let differ = self.address.to_bits() ^ other.to_bits();
         self.address != other && differ.leading_zeros() >= self.prefix.into()
@@ -356,6 +364,13 @@ impl Net<Ipv4Addr> {
 }
 
 impl Net<Ipv6Addr> {
+    /// One that a host can have; `bare`: the prefix may be left out.
+    pub(super) fn host(text: &str, bare: bool) -> Option<Self> {
+        let net: Self = Self::parse(text, 128, bare)?;
+        let other = net.address.is_multicast() || net.address.is_unspecified();
+        (!other).then_some(net)
+    }
+
     fn has(&self, other: Ipv6Addr) -> bool {
         let differ = self.address.to_bits() ^ other.to_bits();
         self.address != other && differ.leading_zeros() >= self.prefix.into()
