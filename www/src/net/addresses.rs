@@ -403,11 +403,7 @@ impl Core {
             let Some(&lease) = dhcp.and_then(dhcp::Client::lease) else {
                 return;
             };
-            let level = match event {
-                Event::Bound => Level::Info,
-                _ => Level::Debug,
-            };
-            self.say(level, format_args!("DHCP: {event} {lease}"));
+            self.say(Level::Info, format_args!("DHCP: {event} {lease}"));
             self.addressing.mtu[0] = lease.mtu;
             self.have(IpCidr::Ipv4(lease.address), Source::Dhcp);
             return;
