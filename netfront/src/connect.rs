@@ -251,6 +251,12 @@ impl Link {
         Ok(())
     }
 
+    /// The addresses that the toolstack has for whoever uses the device, as it wrote them: what
+    /// `ip=` in xl's `vif` says. `None` if it says nothing. Cancelling it does nothing.
+    pub async fn addresses(&self) -> Result<Option<String>, XenbusError> {
+        self.frontend.read_backend("ip").await
+    }
+
     /// Closes the device in good order, once: whoever else calls this meanwhile waits, and has
     /// nothing left to do. The device is of no more use, and its driver is told.
     ///

@@ -4,6 +4,8 @@
 
 extern crate alloc;
 
+#[path = "xen/addresses.rs"]
+mod addresses;
 #[path = "xen/disk.rs"]
 mod disk;
 #[path = "xen/disks.rs"]
@@ -16,6 +18,7 @@ use core::pin::pin;
 use core::task::Poll;
 use core::time::Duration;
 
+use minios::abi::start_info::MAX_GUEST_CMDLINE;
 use minios::console::{self, Console};
 use minios::exec::{Executor, Spawner, race, yield_now};
 use minios::logger::{Filter, Logger};
@@ -24,7 +27,6 @@ use minios::xen::{self, Boot};
 use minios::xenstore::Store;
 use minios::{Domain, PAGE_SIZE, ShutdownReason};
 use netfront::{Events, Link, Netfront};
-use smoltcp::wire::{Ipv4Cidr, Ipv6Cidr};
 use www::Stack;
 use www::config::{self, Command, Config, KvRo, Platform};
 use www::http::{Limits, Service};
@@ -80,6 +82,10 @@ fn main(boot: Boot) -> ! {
 
 /// Reads the arguments; then serves, until the toolstack wants an end.
 async fn start(boot: Boot, spawner: Spawner) -> ShutdownReason {
+    // xl cuts off what is too long, and says nothing.
+    if boot.command_line.len() + 1 >= MAX_GUEST_CMDLINE {
+        return refuse(&"the command line is too long: Xen has room for 1022 bytes");
+    }
     let built_in_line = String::from_utf8_lossy(boot.built_in);
     let words = config::split(&built_in_line).and_then(|built_in| {
         let given = config::split(&String::from_utf8_lossy(boot.command_line))?;
@@ -314,13 +320,7 @@ async fn network(
     let mac = device.mac().0;
 
     let mut stack = www::net::Config::new(mac, config.http_port, domain.seed());
-    let ipv4 = config.ipv4.unwrap_or(config::DEFAULT_IPV4);
-    stack.ipv4 = Some(Ipv4Cidr::new(ipv4.address, ipv4.prefix));
-    let ipv6 = config.ipv6.asked();
-    stack.ipv6 = ipv6
-        .iter()
-        .map(|net| Ipv6Cidr::new(net.address, net.prefix))
-        .collect();
+    addresses::choose(config, store, &link, &mut stack).await;
     let spare = free().saturating_sub(RESERVE + disks.map_or(0, Disks::memory));
     stack.memory = spare / 4 * 3;
     // A connection that waits costs a record and a task, not a socket.
@@ -336,27 +336,6 @@ async fn network(
         "net: up to {} connections in {} KiB",
         stack.max_connections,
         stack.memory / 1024
-    );
-    log::info!(
-        "net: http://{}:{}/, from {ipv4}",
-        ipv4.address,
-        config.http_port
-    );
-    if let Some(net) = &ipv6 {
-        log::info!(
-            "net: http://[{}]:{}/, from {}",
-            net.address,
-            config.http_port,
-            net
-        );
-    }
-    if config.ipv4_gateway.is_some() || config.ipv6_gateway.is_some() {
-        log::info!("net: a gateway is not needed: answers go where the question came from");
-    }
-    let link_local = www::net::link_local(mac);
-    log::info!(
-        "net: http://[{link_local}%interface]:{}/, link-local",
-        config.http_port
     );
 
     let net = Net::new(device, stack, stack_time(domain));
