@@ -16,6 +16,21 @@ check_refusal 'a wrong argument' "unknown argument '--http-prot': did you mean -
 check_refusal 'nonsense' "unknown argument '--nonsense'" 'extra="--nonsense"'
 check_refusal 'a wrong value' "--ipv4 takes an address such as 10.0.0.2/24, not 'here'" 'extra="--ipv4=here"'
 check_refusal '--help' '--http-port=PORT' 'extra="--help"'
+for argument in ipv4=ADDRESS/PREFIX dhcp ipv6=ADDRESS/PREFIX kv_ro=KIND access-log=yes.no; do
+    says "--help has --$argument" " --$argument "
+done
+check_refusal 'an argument of Unix' '--tap has no effect on this platform' 'extra="--tap=tap0"'
+check_refusal 'two that do not go together' '--dhcp' 'extra="--dhcp --ipv4=10.0.0.7/24"'
+check_refusal 'a quote that is not closed' 'a quote on the command line is not closed' "extra=\"--logs='info\""
+check_refusal 'what xl makes of root=' "unknown argument 'root'" 'root="/dev/xvda1"' 'extra="--logs=info"'
+# xl's quotes, then the guest's own; what is within is one word, with its blank and its backslash.
+check_refusal 'quotes within quotes' "unknown argument 'a b'" "extra=\"'a b'\""
+check_refusal "quotes that xl's escape" "unknown argument 'a b'" 'extra="\"a b\""'
+check_refusal 'a backslash twice' "unknown argument 'a b'" 'extra="a\\ b"'
+check_refusal 'the other quotes' "unknown argument 'a b'" "extra='\"a b\"'"
+check_refusal 'all of a line that is too long' 'the command line is too long: Xen has room for 1022 bytes' \
+    "extra=\"--logs=$(printf '%1016s' '' | tr ' ' a)\""
+check_refusal 'a long line' "mir-www: --logs: " "extra=\"--logs=$(printf '%1015s' '' | tr ' ' a)\""
 check_refusal 'no site' 'there is no site in this image' 'kernel="base.xen"'
 check_refusal 'an altered pack' 'the site in this image cannot be used: ' 'kernel="altered.xen"'
 check_refusal 'a truncated pack' 'the site in this image cannot be used: ' 'kernel="truncated.xen"'

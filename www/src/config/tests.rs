@@ -399,3 +399,38 @@ proptest! {
         let _ = parse(Platform::Unix, &line);
     }
 }
+
+/// docs/arguments.md has a row for each argument, and no other; its examples are right.
+#[test]
+fn the_page_about_arguments_is_true() {
+    let page = include_str!("../../../docs/arguments.md");
+    let rows: Vec<Vec<String>> = page
+        .lines()
+        .filter(|line| line.starts_with("| `--"))
+        .map(|line| {
+            let cells = line.replace("\\|", "\0");
+            let cells = cells.split('|').map(|cell| cell.replace('\0', "|"));
+            cells.map(|cell| cell.trim().to_string()).collect()
+        })
+        .collect();
+    for (platform, name) in [(Platform::Xen, "Xen"), (Platform::Unix, "Unix")] {
+        let here = |row: &&Vec<String>| row[2] == name || row[2] == "both";
+        let here: Vec<_> = rows.iter().filter(here).collect();
+        let text = help(platform).to_string();
+        let known = text.lines().filter_map(|l| l.split_whitespace().next());
+        let known: Vec<_> = known.map(|name| alloc::format!("`{name}`")).collect();
+        let said: Vec<_> = here.iter().map(|row| row[1].clone()).collect();
+        assert_eq!(said, known, "{name}");
+        for row in here {
+            let example = row[4].trim_matches('`');
+            let argument = row[1].trim_matches('`').split('=').next().unwrap();
+            assert!(example.contains(argument), "{example}");
+            // What needs our own stack has it on Xen.
+            let words = match platform {
+                Platform::Xen => example.replace("--net=direct ", ""),
+                Platform::Unix => example.to_string(),
+            };
+            assert!(parse(platform, &words).is_ok(), "{name}: {words}");
+        }
+    }
+}
