@@ -44,7 +44,7 @@ wait_for() { # SECONDS COMMAND...
     shift
     until "$@" >/dev/null 2>&1; do
         [ "$(now)" -lt "$end" ] || return 1
-        sleep 0.1
+        sleep "${PAUSE:-0.1}"
     done
 }
 
