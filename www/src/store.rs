@@ -68,7 +68,7 @@ pub trait Answer {
     /// A piece of the body.
     type Chunk: AsRef<[u8]>;
 
-    /// 200, 301, 302, 308 or 404.
+    /// 200, 301, 302, 308 or 404; 500 for a page that its author has to mend.
     fn status(&self) -> u16;
     /// Status line and header lines, without `Date`, `Connection` and the empty line.
     fn head(&self) -> &[u8];

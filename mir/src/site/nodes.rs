@@ -193,7 +193,7 @@ impl Plan {
                 media_type: media::HTML,
                 rendered: true,
                 modified: self.modified(),
-                body: body.into_bytes(),
+                body,
             },
             warnings: broken.into_iter().flatten().collect(),
         })

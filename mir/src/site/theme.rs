@@ -1,6 +1,7 @@
 //! Templates: the site's own, and behind them the ones that are built in.
 
 use std::collections::BTreeMap;
+use std::io::{self, Write};
 
 use minijinja::{
     AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior, Value, escape_formatter,
@@ -9,6 +10,13 @@ use minijinja::{
 use super::escape;
 use super::front::one_line;
 use crate::problem::{Problem, What};
+
+/// Steps that filling in a template for one page may take: a second or so, and many times what lists of all
+/// pages of a large site do.
+const FUEL: u64 = 20_000_000;
+
+/// The largest page that a template may make.
+const MAX_PAGE: usize = 64 << 20;
 
 /// The folder of a site's templates.
 pub(crate) const FOLDER: &str = "templates";
@@ -36,6 +44,7 @@ impl Theme {
     pub(crate) fn new(own: BTreeMap<String, String>) -> Self {
         let names: Vec<_> = own.keys().cloned().collect();
         let mut engine = Environment::new();
+        engine.set_fuel(Some(FUEL));
         engine.set_undefined_behavior(UndefinedBehavior::SemiStrict);
         // The engine's own escape makes entities of slashes, which fill pages with `&#x2f;`.
         engine.set_formatter(|out, state, value| match value.as_str() {
@@ -71,11 +80,41 @@ impl Theme {
     }
 
     /// Fills in a template for a page.
-    pub(crate) fn render(&self, name: &str, context: &Value) -> Result<String, Problem> {
-        self.engine
+    pub(crate) fn render(&self, name: &str, context: &Value) -> Result<Vec<u8>, Problem> {
+        let mut page = Bounded::default();
+        let filled = self
+            .engine
             .get_template(name)
-            .and_then(|template| template.render(context))
-            .map_err(|error| problem(name, &error))
+            .and_then(|template| template.render_captured_to(context, &mut page).map(|_| ()));
+        if page.full {
+            let (what, limit) = ("the page that this makes", MAX_PAGE as u64);
+            let file = format!("{FOLDER}/{name}");
+            return Err(Problem::new(file, None, What::TooLarge { what, limit }));
+        }
+        filled.map_err(|error| problem(name, &error))?;
+        Ok(page.bytes)
+    }
+}
+
+/// A page that does not grow for ever.
+#[derive(Default)]
+struct Bounded {
+    bytes: Vec<u8>,
+    full: bool,
+}
+
+impl Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.full |= self.bytes.len() + bytes.len() > MAX_PAGE;
+        if self.full {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        self.bytes.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

@@ -336,3 +336,31 @@ fn the_folder_itself_may_go_and_come() {
     assert_eq!(live.look(), Change::All);
     assert!(text(&live, "/").contains("Front"));
 }
+
+#[test]
+fn a_template_that_never_ends_does() {
+    let made = site();
+    let live = open(made.path());
+    let long = "{% for a in range(9999) %}";
+    let end = "{% endfor %}";
+    put(
+        made.path(),
+        "templates/list.html",
+        format!("{long}{long}{long}{end}{end}{end}").as_bytes(),
+    );
+    live.look();
+    let said = broken(&live, "/blog");
+    assert!(
+        said[0].starts_with("templates/list.html:1: engine ran out of fuel"),
+        "{said:?}"
+    );
+    let wide = format!("{{% set x = 'x' * 1000000 %}}{long}{{{{ x }}}}{end}");
+    put(made.path(), "templates/list.html", wide.as_bytes());
+    live.look();
+    let said = broken(&live, "/blog");
+    assert!(
+        said[0].contains("the page that this makes is too large"),
+        "{said:?}"
+    );
+    assert!(text(&live, "/blog/a").contains("one"));
+}
