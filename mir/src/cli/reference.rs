@@ -89,7 +89,7 @@ fn reference() -> String {
             let options = command
                 .get_arguments()
                 .any(|arg| arg.get_id() == Key::Target.name());
-            !everywhere && !(shared && options)
+            !(everywhere || shared && options)
         });
         let rows: String = own.map(row).collect();
         match command.get_name() {
