@@ -381,7 +381,7 @@ impl Core {
             self.addressing.defend = true;
             self.say(
                 Level::Error,
-                format_args!("{address} is ours, and {} claims it", by),
+                format_args!("{address} is ours, and {by} claims it"),
             );
         }
     }

@@ -75,9 +75,9 @@ impl fmt::Display for Event {
         match self {
             Event::Use(address) => write!(f, "{address} is used"),
             Event::Verified(address) => write!(f, "nobody else has {address}"),
-            Event::Duplicate(address, by) => write!(f, "{} has {address}; not used", by),
+            Event::Duplicate(address, by) => write!(f, "{by} has {address}; not used"),
             Event::Defended(address, by) => {
-                write!(f, "{address} is ours, and {} claims it", by)
+                write!(f, "{address} is ours, and {by} claims it")
             }
             Event::Learned {
                 address,

@@ -144,7 +144,7 @@ impl fmt::Display for Event {
                 write!(f, "the server takes {address} back, says {server}")
             }
             Event::Lost(address, Loss::Conflict(by)) => {
-                write!(f, "{} uses {address} too; given up", by)
+                write!(f, "{by} uses {address} too; given up")
             }
             Event::Declined(address, server, by) => {
                 write!(
@@ -153,7 +153,7 @@ impl fmt::Display for Event {
                 )
             }
             Event::Defended(address, by) => {
-                write!(f, "{address} is ours, and {} claims it", by)
+                write!(f, "{address} is ours, and {by} claims it")
             }
             Event::Refused(server) => write!(f, "{server} refuses what it has offered"),
         }
