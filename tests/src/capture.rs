@@ -57,6 +57,8 @@ pub struct Dhcp {
     pub requested: Option<Ipv4Addr>,
     /// The server that sends or is meant.
     pub server: Option<Ipv4Addr>,
+    /// The codes of the options in their own place.
+    pub options: Vec<u8>,
 }
 
 impl Dhcp {
@@ -91,6 +93,7 @@ fn read_dhcp(frame: &Frame) -> Option<Dhcp> {
         yours: repr.your_ip,
         requested: repr.requested_ip,
         server: repr.server_identifier,
+        options: packet.options().map(|option| option.kind).collect(),
     })
 }
 

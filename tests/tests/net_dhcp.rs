@@ -751,6 +751,42 @@ fn what_cannot_be_used_is_ignored() {
     }
 }
 
+/// A reply with options in the places of names, as `overload` says.
+fn overloaded(server: &Server, kind: DhcpMessageType, xid: u32, overload: u8) -> Vec<u8> {
+    let mut bytes = server.reply(kind, xid);
+    assert_eq!(bytes.pop(), Some(255));
+    bytes.extend([52, 1, overload, 255]);
+    let router = [0, 3, 4, 192, 168, 7, 254, 255];
+    let mtu = [26, 2, 5, 120];
+    bytes[44..][..router.len()].copy_from_slice(&router);
+    // Until the last byte, without an end.
+    bytes[236 - mtu.len()..236].copy_from_slice(&mtu);
+    bytes
+}
+
+#[test]
+fn options_are_in_the_places_of_names_too_if_that_is_said() {
+    let other = Some(Ipv4Addr::new(192, 168, 7, 254));
+    let usual = Some(Ipv4Addr::new(192, 168, 7, 1));
+    for (overload, router, mtu) in [
+        (0, usual, None),
+        (1, usual, Some(1400)),
+        (2, other, None),
+        (3, other, Some(1400)),
+    ] {
+        let server = Server::new(1, 30);
+        let mut link = Link::new(vec![]);
+        for kind in [DhcpMessageType::Offer, DhcpMessageType::Ack] {
+            link.turn();
+            let xid = link.client.awaits().expect("a question");
+            let bytes = overloaded(&server, kind, xid, overload);
+            assert_eq!(link.hear(&server, &bytes), None);
+        }
+        let lease = link.bound();
+        assert_eq!((lease.router, lease.mtu), (router, mtu), "{overload}");
+    }
+}
+
 #[test]
 fn times_that_make_no_sense_are_replaced() {
     for times in [(0, 0), (20, 10), (10, 30), (30, 40), (u32::MAX, u32::MAX)] {
@@ -815,10 +851,9 @@ proptest! {
                     let kind = [DhcpMessageType::Offer, DhcpMessageType::Ack, DhcpMessageType::Nak,
                         DhcpMessageType::Ack][usize::from(*kind)];
                     let mut bytes = server.reply(kind, xid);
-                    // The options and the fixed fields; `sname` and `file` say nothing.
-                    let places: Vec<usize> = (0..44).chain(236..bytes.len()).collect();
                     for (at, to) in changes {
-                        bytes[*at.get(&places)] = *to;
+                        let at = at.index(bytes.len());
+                        bytes[at] = *to;
                     }
                     let _ = link.hear(&server, &bytes);
                 }

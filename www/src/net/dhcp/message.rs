@@ -21,6 +21,9 @@ const SECS: Range<usize> = 8..10;
 const OURS: Range<usize> = 12..16;
 const YOURS: Range<usize> = 16..20;
 const MAC: Range<usize> = 28..34;
+/// The names of a server and of a file to boot, or more options.
+const SNAME: Range<usize> = 44..108;
+const FILE: Range<usize> = 108..236;
 const COOKIE: Range<usize> = 236..240;
 const FIXED: usize = 240;
 
@@ -39,6 +42,7 @@ const OPTION_HOST_NAME: u8 = 12;
 const OPTION_MTU: u8 = 26;
 const OPTION_REQUESTED: u8 = 50;
 const OPTION_LEASE: u8 = 51;
+const OPTION_OVERLOAD: u8 = 52;
 const OPTION_KIND: u8 = 53;
 const OPTION_SERVER: u8 = 54;
 const OPTION_WANTED: u8 = 55;
@@ -225,29 +229,37 @@ impl Reply {
             renew: None,
             rebind: None,
         };
-        for option in Options(options) {
-            // One of a length that it cannot have is as good as none.
-            let four = |data: &[u8]| Some(u32::from_be_bytes(data.first_chunk().copied()?));
-            let address = |data| four(data).map(Ipv4Addr::from_bits);
-            match option {
-                (OPTION_KIND, &[kind]) => {
-                    let kinds = [Kind::Offer, Kind::Ack, Kind::Nak];
-                    reply.kind = kinds.into_iter().find(|known| *known as u8 == kind);
+        // RFC 2131, 4.1: options' own place, then those of names, if the first says so.
+        let mut overload = 0;
+        for (place, bit) in [(options, 0), (&fixed[FILE], 1), (&fixed[SNAME], 2)] {
+            if overload & bit != bit {
+                continue;
+            }
+            for option in Options(place) {
+                // One of a length that it cannot have is as good as none.
+                let four = |data: &[u8]| Some(u32::from_be_bytes(data.first_chunk().copied()?));
+                let address = |data| four(data).map(Ipv4Addr::from_bits);
+                match option {
+                    (OPTION_KIND, &[kind]) => {
+                        let kinds = [Kind::Offer, Kind::Ack, Kind::Nak];
+                        reply.kind = kinds.into_iter().find(|known| *known as u8 == kind);
+                    }
+                    (OPTION_MASK, data) => reply.mask = address(data),
+                    (OPTION_ROUTER, data) => reply.router = address(data).filter(|&it| is_host(it)),
+                    // A host must take 576 bytes, so that no link has less.
+                    (OPTION_MTU, &[a, b]) => {
+                        let mtu = u16::from_be_bytes([a, b]);
+                        reply.mtu = (mtu >= 576).then_some(mtu);
+                    }
+                    (OPTION_LEASE, data) => reply.lease = four(data),
+                    (OPTION_SERVER, data) => {
+                        reply.server = address(data).unwrap_or(Ipv4Addr::UNSPECIFIED);
+                    }
+                    (OPTION_RENEW, data) => reply.renew = four(data),
+                    (OPTION_REBIND, data) => reply.rebind = four(data),
+                    (OPTION_OVERLOAD, &[which]) if bit == 0 => overload = which,
+                    _ => {}
                 }
-                (OPTION_MASK, data) => reply.mask = address(data),
-                (OPTION_ROUTER, data) => reply.router = address(data).filter(|&it| is_host(it)),
-                // A host must take 576 bytes, so that no link has less.
-                (OPTION_MTU, &[a, b]) => {
-                    let mtu = u16::from_be_bytes([a, b]);
-                    reply.mtu = (mtu >= 576).then_some(mtu);
-                }
-                (OPTION_LEASE, data) => reply.lease = four(data),
-                (OPTION_SERVER, data) => {
-                    reply.server = address(data).unwrap_or(Ipv4Addr::UNSPECIFIED);
-                }
-                (OPTION_RENEW, data) => reply.renew = four(data),
-                (OPTION_REBIND, data) => reply.rebind = four(data),
-                _ => {}
             }
         }
         match is_host(reply.server) {
