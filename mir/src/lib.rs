@@ -5,6 +5,7 @@
 //! - [`direct`] answers from a site's folder while it is written.
 //! - [`link`] joins a pack and a binary that was built without a site.
 //! - [`image`] says what goes into an image beside the pack, [`describe`] reads it back.
+//! - [`toolstack`] writes what starts a guest, for xl and for libvirt, and checks what others wrote.
 //! - [`fat`] makes FAT images, fills them and looks into them.
 //! - [`cli`] is the commands of the tool.
 //! - [`output`] puts files where they belong, whole or not at all.
@@ -25,5 +26,6 @@ pub mod pack;
 mod parallel;
 pub mod problem;
 pub mod site;
+pub mod toolstack;
 
 pub use www::media;

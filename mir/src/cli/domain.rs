@@ -1,17 +1,12 @@
 //! What starts a Xen domain.
 
-use super::{Failed, write as put};
+use std::path::Path;
+
+use www::config::{Command, Platform};
+
+use super::{Failed, print, read, report, write as put};
 use crate::config::{Configuration, Key, KvRo};
-
-/// MiB beside the image: the guest's tables, its stack and a few connections.
-const LEAST_BESIDE: u64 = 6;
-/// MiB for connections and what is cached.
-const ROOM: u64 = 10;
-/// MiB that a domain gets if it needs less.
-const USUAL: u64 = 32;
-
-/// Bytes that a file on a volume takes in memory.
-const FILE: u64 = 256;
+use crate::toolstack::{self, Disk, Domain, Memory, Severity, Vif, libvirt, memory_for, xl};
 
 /// How much memory the domain gets, in MiB.
 pub(super) fn memory(
@@ -20,16 +15,23 @@ pub(super) fn memory(
     files: usize,
 ) -> Result<u64, Failed> {
     let settings = &configuration.settings;
-    let index = match settings.kv_ro() {
-        KvRo::Fat => files as u64 * FILE,
+    let files = match settings.kv_ro() {
+        KvRo::Fat => files as u64,
         KvRo::Crunch | KvRo::Direct => 0,
     };
-    let least = (image as u64 + index).div_ceil(1 << 20) + LEAST_BESIDE;
+    let words = configuration.words().unwrap_or_default();
+    let words = words.iter().map(String::as_str);
+    let cache = match Command::parse(Platform::Xen, words, []) {
+        Ok(Command::Serve(config)) => config.cache,
+        _ => None,
+    };
+    let cache = cache.map(|bytes| bytes as u64);
+    let Memory { least, usual } = memory_for(image as u64, files, cache);
     let Some(given) = settings
         .get(Key::Memory)
         .and_then(|text| text.parse::<u64>().ok())
     else {
-        return Ok((least + ROOM).next_multiple_of(4).max(USUAL));
+        return Ok(usual);
     };
     if given < least {
         let why = format!(
@@ -40,38 +42,68 @@ pub(super) fn memory(
     Ok(given)
 }
 
-/// Writes what starts the domain, beside the image; the names of the files.
+/// Writes what starts the domain, beside the image; the names of the files. The program's words
+/// are in the image.
 pub(super) fn write(
     configuration: &Configuration,
     memory: u64,
-) -> Result<[&'static str; 1], Failed> {
+) -> Result<[&'static str; 2], Failed> {
     let settings = &configuration.settings;
     let dist = configuration.dist();
     let place = std::path::absolute(&dist);
     let place = place.map_err(|error| Failed::say(format!("{}: {error}", dist.display())))?;
-    let name = settings.get(Key::Name).unwrap_or("mir-www");
-    let bridge = settings.get(Key::Bridge).unwrap_or("xenbr0");
-    let mut vif = format!("bridge={bridge}");
-    for (key, word) in [(Key::VifIp, "ip"), (Key::Mac, "mac")] {
-        if let Some(text) = settings.get(key) {
-            vif.push_str(&format!(",{word}={text}"));
-        }
+    let given = |key| settings.get(key).map(str::to_owned);
+    let disks: &[_] = match settings.kv_ro() {
+        KvRo::Fat => &[("xvda", "files.img"), ("xvdb", "pages.img")],
+        KvRo::Crunch | KvRo::Direct => &[],
+    };
+    let disks = disks.iter().map(|(vdev, image)| Disk {
+        vdev: (*vdev).to_owned(),
+        target: place.join(image),
+    });
+    let domain = Domain {
+        name: given(Key::Name).unwrap_or_else(|| "mir-www".to_owned()),
+        kernel: place.join("mir-www.xen"),
+        memory_mib: u32::try_from(memory).unwrap_or(u32::MAX),
+        vif: Vif {
+            bridge: given(Key::Bridge).unwrap_or_else(|| "xenbr0".to_owned()),
+            ip: given(Key::VifIp),
+            mac: given(Key::Mac),
+        },
+        disks: disks.collect(),
+        extra: String::new(),
+    };
+    put(&dist.join("www.xl"), &[xl(&domain).as_bytes()], false)?;
+    put(
+        &dist.join("www.libvirt.xml"),
+        &[libvirt(&domain).as_bytes()],
+        false,
+    )?;
+    Ok(["www.xl", "www.libvirt.xml"])
+}
+
+/// Says what is wrong with a configuration for xl.
+pub(super) fn check(file: &Path) -> Result<(), Failed> {
+    let text = read(file)?;
+    let shown = file.display();
+    let text = String::from_utf8(text)
+        .map_err(|_| Failed::say(format!("{shown}: this is not text in UTF-8")))?;
+    let folder = file.parent().unwrap_or(Path::new(""));
+    let findings = toolstack::check(&text, folder);
+    let mut out = String::new();
+    for finding in &findings {
+        let line = match finding.line {
+            0 => String::new(),
+            line => format!("{line}:"),
+        };
+        out += &format!("{shown}:{line} {}: {}\n", finding.severity, finding.what);
     }
-    let mut text = format!(
-        "name = \"{name}\"\ntype = \"pv\"\nkernel = \"{}/mir-www.xen\"\nmemory = {memory}\nvcpus = 1\nvif = ['{vif}']\n",
-        place.display()
-    );
-    if settings.kv_ro() == KvRo::Fat {
-        text.push_str("disk = [\n");
-        for (device, image) in [("xvda", "files.img"), ("xvdb", "pages.img")] {
-            text.push_str(&format!(
-                "    'format=raw,vdev={device},access=ro,target={}/{image}',\n",
-                place.display()
-            ));
-        }
-        text.push_str("]\n");
+    print(&out)?;
+    let errors = findings.iter().filter(|f| f.severity == Severity::Error);
+    match errors.count() {
+        0 if findings.is_empty() => report(format_args!("{shown}: nothing is wrong")),
+        0 => Ok(()),
+        1 => Err(Failed::say(format!("{shown}: 1 error"))),
+        count => Err(Failed::say(format!("{shown}: {count} errors"))),
     }
-    text.push_str("on_crash = \"restart\"\n");
-    put(&dist.join("www.xl"), &[text.as_bytes()], false)?;
-    Ok(["www.xl"])
 }

@@ -154,6 +154,12 @@ enum Command {
         #[command(flatten)]
         site: Site,
     },
+    /// Say what is wrong with a domain's configuration for xl
+    Xl {
+        /// The configuration
+        #[arg(long, value_name = "FILE")]
+        check: PathBuf,
+    },
     /// Make FAT images, fill them and look into them
     #[command(subcommand)]
     Fat(FatCommand),
@@ -225,6 +231,7 @@ fn act(command: Command) -> Result<ExitCode, Failed> {
             };
             describe::describe(&common, options, form)?;
         }
+        Command::Xl { check } => domain::check(&check)?,
         Command::Fat(command) => return Ok(fat::fat("mir: fat", command)),
         Command::Pack { site, output } => {
             let pack = site.pack()?;
