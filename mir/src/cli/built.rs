@@ -71,3 +71,37 @@ pub(super) fn clean(dist: &Path) -> Result<(), Failed> {
         )),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_was_built_is_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let dist = folder.path().join("dist");
+        let put = |name: &str| std::fs::write(dist.join(name), "x").unwrap();
+        std::fs::create_dir(&dist).unwrap();
+        std::fs::write(folder.path().join("outside"), "x").unwrap();
+        for name in ["mir-www", "www.xl", "mine", "pages.img"] {
+            put(name);
+        }
+        assert!(add(&dist, &["mir-www"]).is_ok());
+        assert!(add(&dist, &["www.xl"]).is_ok());
+        // Whoever else writes to the list cannot have anything removed.
+        let list = "mir-www\nwww.xl\n../outside\nmine\n\0\n/\n..\n";
+        std::fs::write(dist.join(LIST), list).unwrap();
+        assert!(clean(&dist).is_ok());
+        let mut left: Vec<_> = std::fs::read_dir(&dist)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        left.sort();
+        assert_eq!(left, ["mine", "pages.img"]);
+        assert!(folder.path().join("outside").exists());
+        std::fs::remove_file(dist.join("mine")).unwrap();
+        assert!(add(&dist, &["pages.img"]).is_ok());
+        assert!(clean(&dist).is_ok());
+        assert!(!dist.exists());
+    }
+}

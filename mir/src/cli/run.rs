@@ -52,7 +52,7 @@ pub(super) fn run(
 }
 
 /// Whether we are in a dom0.
-fn runs_xen() -> bool {
+pub(super) fn runs_xen() -> bool {
     let capabilities = std::fs::read_to_string("/proc/xen/capabilities");
     capabilities.is_ok_and(|text| text.contains("control_d"))
 }
