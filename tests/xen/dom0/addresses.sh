@@ -12,9 +12,22 @@ lan() { # BRIDGE ADDRESS/PREFIX...
     ip link set "$bridge" up
 }
 
-# One after the other: xl gives a hotplug script ten seconds. -o, since xl stays to see the domain end.
+# One after the other, since xl gives a hotplug script ten seconds, and again if that was too short. -o, since xl stays to
+# see the domain end.
 guest() { # NAME VIF [ARGUMENTS]
-    flock -o create.lock xl create -q www.xl "name=\"$1\"" "vif=['$2']" "extra=\"${3-}\"" 'on_crash="preserve"'
+    local _
+    for _ in 1 2 3; do
+        flock -o create.lock xl create -q www.xl "name=\"$1\"" "vif=['$2']" "extra=\"${3-}\"" 'on_crash="preserve"' && return
+    done 2>"$1.create"
+    cat "$1.create"
+}
+
+# The end of a part's guests and of their bridge.
+bye() { # BRIDGE NAME...
+    local bridge=$1 name
+    shift
+    for name; do xl destroy "$name"; done
+    ip link del "$bridge"
 }
 
 log_of() { echo "/var/log/xen/console/guest-$1.log"; } # NAME
@@ -88,7 +101,7 @@ part_lease() {
     # shellcheck disable=SC2086
     wait $loads
     for kind in each kept; do
-        check "DHCP: many requests meanwhile ($(wc -l <"load.$kind"))" test "$(wc -l <"load.$kind")" -gt 30
+        check "DHCP: many requests meanwhile, $kind ($(wc -l <"load.$kind"))" test "$(wc -l <"load.$kind")" -gt 30
     done
     expect 'DHCP: none failed, with a connection each' '200 1' "$(sort -u load.each | paste -sd,)"
     expect 'DHCP: none failed, and one connection lived through it' '200 0,200 1' "$(sort -u load.kept | paste -sd,)"
@@ -101,6 +114,7 @@ part_lease() {
     check 'DHCP: the server comes back, and an address' wait_for 60 said_times lease 'DHCP: lent' 2
     check_serves 'DHCP: it serves again' "$(lent lease)"
     off lease
+    bye lease0 lease
 }
 
 # Requests without an end, until load.over is there: a line in load.KIND for each, with its status and how often it had
@@ -131,6 +145,7 @@ part_nak() {
     check_said 'NAK: another one' nak 60 'DHCP: lent 10\.2\.0\.15[0-9]/24 from 10\.2\.0\.1'
     check_serves 'NAK: it serves there' "$(lent nak)"
     off nak
+    bye nak0 nak
 }
 
 # Two servers at once; the one whose address was taken goes away.
@@ -156,6 +171,8 @@ part_two() {
     check_said 'two servers: it goes away, and the other takes over' two 60 "DHCP: lent 10\.3\.0\.${other}[0-9]/24 from 10\.3\.0\.$other,"
     check_serves 'two servers: it serves there' "$(lent two)"
     off "two-$other"
+    bye two0 two
+    ip netns del two
 }
 
 # What the toolstack says, and arguments that say otherwise.
@@ -174,6 +191,7 @@ part_vif() {
     check_serves 'no address: the default' 10.0.0.2
     check_said 'no address: the log says so' vif-garbage 1 'ip="anything" of the vif is not a list of addresses'
     expect 'no address: once' 1 "$(said vif-garbage anything)"
+    bye vif0 vif-ip vif-beaten vif-garbage
 }
 
 # Routers, and hosts that have an address already.
@@ -202,6 +220,7 @@ part_ipv6() {
     check_said 'SLAAC: no router any more' six 60 "no router advertises $address/64 any more"
     check 'SLAAC: and the address is gone' wait_for 20 not_there "$address"
     expect '--ipv6=link-local: no other' 0 "$(said six-alone 'fd00:6')"
+    bye six0 six six-taken six-alone
 }
 
 # Without zeros at the beginning of a group, as addresses are written.
@@ -221,7 +240,6 @@ addresses() {
     # shellcheck disable=SC2086
     wait $pids
     for part in $parts; do cat "part-$part.out"; done
-    xl list | awk 'NR > 2 { print $1 }' | while read -r part; do xl destroy "$part"; done
 }
 
 stop
