@@ -188,18 +188,17 @@ fn serve<S: Driven>(
     spawner
         .spawn(accept(stack.clone(), service.clone(), spawner.clone()))
         .map_err(|_| "no memory to start")?;
-    // Whoever started this may wait for the line, and may have stopped to listen.
-    let _ = writeln!(
-        io::stdout(),
-        "mir-www serves {}",
-        stack.urls().join(" and ")
-    );
-
     let mut events = Events::with_capacity(1024);
     let mut stop_at: Option<Instant> = None;
     loop {
-        let busy = executor.run_ready();
-        let more = stack.turn()?;
+        let mut busy = true;
+        for _ in 0..S::ROUNDS {
+            executor.run_ready();
+            busy = stack.turn()? || executor.is_ready();
+            if !busy {
+                break;
+            }
+        }
         let reaped = (0..stack.wants_room()).map(|_| service.reap());
         if reaped.filter(|reaped| *reaped).count() > 0 {
             stack.made_room();
@@ -209,8 +208,12 @@ fn serve<S: Driven>(
             log::info!(target: "unix", "stopped: {}", service.report());
             return Ok(());
         }
+        if let Some(urls) = stack.urls() {
+            // Whoever started this may wait for the line, and may have stopped to listen.
+            let _ = writeln!(io::stdout(), "mir-www serves {}", urls.join(" and "));
+        }
         let left = stop_at.map(|at| at.saturating_duration_since(Instant::now()));
-        let quiet = match busy || more || executor.is_ready() {
+        let quiet = match busy || executor.is_ready() {
             true => Some(Duration::ZERO),
             false => [stack.quiet_for(), left].into_iter().flatten().min(),
         };

@@ -11,6 +11,9 @@ pub(crate) const FIRST_TOKEN: usize = 1;
 
 /// A stack that the loop drives. Clones are the same one.
 pub(crate) trait Driven: Stack + Clone + 'static {
+    /// How often tasks and the stack may have their turns before epoll is asked, if they want them.
+    const ROUNDS: u32;
+
     /// Does what is to be done now. True: at once again. What it fails with is the end.
     fn turn(&self) -> Result<bool, Box<dyn Error>> {
         Ok(false)
@@ -34,8 +37,8 @@ pub(crate) trait Driven: Stack + Clone + 'static {
     /// Takes no more connections, if it can.
     fn stop_listening(&self) {}
 
-    /// How people name where it serves. It may be called again.
-    fn urls(&self) -> Vec<String>;
+    /// How people name where it serves, if that is news.
+    fn urls(&self) -> Option<Vec<String>>;
 
     /// Says in the log what it has counted.
     fn report(&self) {}

@@ -54,7 +54,7 @@ struct Inner {
     slots: RefCell<Slots>,
     timers: RefCell<Timers>,
     clock: Clock,
-    urls: Vec<String>,
+    urls: Cell<Option<Vec<String>>>,
 }
 
 #[derive(Default)]
@@ -101,12 +101,15 @@ impl Kernel {
             slots: RefCell::default(),
             timers: RefCell::default(),
             clock: clock.clone(),
-            urls,
+            urls: Cell::new(Some(urls)),
         })))
     }
 }
 
 impl Driven for Kernel {
+    // Only epoll knows what there is to be done next.
+    const ROUNDS: u32 = 1;
+
     fn wants_room(&self) -> u32 {
         // Connections could not be taken since the last call, for want of descriptors or memory.
         match self.0.accept.starved.take() {
@@ -162,8 +165,8 @@ impl Driven for Kernel {
         self.0.listeners.borrow_mut().clear();
     }
 
-    fn urls(&self) -> Vec<String> {
-        self.0.urls.clone()
+    fn urls(&self) -> Option<Vec<String>> {
+        self.0.urls.take()
     }
 }
 

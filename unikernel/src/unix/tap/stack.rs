@@ -27,7 +27,12 @@ use crate::clock::Clock;
 use crate::driven::{Driven, FIRST_TOKEN};
 
 /// Bytes that sockets and their buffers may take, if they are wanted.
-const MEMORY: usize = 256 << 20;
+const MEMORY: usize = 512 << 20;
+
+/// The most that a connection has on its way: eight frames of 64 KiB, so that its client is busy
+/// until the process has its next turn, on a busy machine too. (And with two frames there are a
+/// third more system calls for a megabyte than with four.)
+const SEND_BUFFER: usize = 512 << 10;
 
 /// What smoltcp can do with: from IPv6's least to Ethernet's largest.
 const MTU: std::ops::RangeInclusive<usize> = 1280..=9216;
@@ -45,6 +50,10 @@ struct Inner {
     /// When the stack wants its next turn, if nothing happens before.
     deadline: Cell<Option<Instant>>,
     refused: Cell<u64>,
+    /// Where it serves is to be said.
+    unsaid: Cell<bool>,
+    /// And once more, when a DHCP server has given an address.
+    awaits: Cell<bool>,
 }
 
 /// Why there is no stack.
@@ -140,6 +149,7 @@ impl Direct {
             .map_err(|error| DirectError::System(error.into()))?;
         let mut stack = www::net::Config::new(mac, config.http_port, seed);
         stack.memory = MEMORY;
+        stack.send_buffer_max = SEND_BUFFER;
         stack.max_connections = connections;
         addresses(config, &name, &mut stack);
         let device = Device::new(tap, &name, mtu, capture);
@@ -153,6 +163,8 @@ impl Direct {
             port: config.http_port,
             deadline: Cell::new(None),
             refused: Cell::new(0),
+            unsaid: Cell::new(true),
+            awaits: Cell::new(config.dhcp),
         })))
     }
 
@@ -173,8 +185,11 @@ impl Stack for Direct {
 }
 
 impl Driven for Direct {
+    const ROUNDS: u32 = 16;
+
     fn turn(&self) -> Result<bool, Box<dyn Error>> {
         let inner = &*self.0;
+        inner.clock.tick();
         let now = self.now();
         let next = inner.net.poll(now);
         let (more, gone, recovered) = inner.net.with_device(|device| {
@@ -212,24 +227,30 @@ impl Driven for Direct {
         self.0.net.with_device(Device::event);
     }
 
-    fn urls(&self) -> Vec<String> {
+    fn urls(&self) -> Option<Vec<String>> {
         let inner = &*self.0;
+        let first = inner.unsaid.take();
+        if !first && !inner.awaits.get() {
+            return None;
+        }
         let addresses = inner.net.addresses();
+        let leased = addresses.iter().any(|own| own.source == Source::Dhcp);
+        if !first && !leased {
+            return None;
+        }
+        inner.awaits.set(inner.awaits.get() && !leased);
         let chosen = addresses
             .iter()
             .filter(|own| own.source != Source::LinkLocal);
         let mut urls: Vec<_> = chosen
-            .map(|own| url(own.cidr.address().into(), inner.port))
+            .map(|own| url(own.cidr.address().into(), "", inner.port))
             .collect();
         if urls.is_empty() {
             // Until others are learned.
             let local = addresses.first().map(|own| own.cidr.address());
-            urls.extend(local.map(|own| match inner.port {
-                80 => format!("http://[{own}%{}]/", inner.name),
-                port => format!("http://[{own}%{}]:{port}/", inner.name),
-            }));
+            urls.extend(local.map(|own| url(own.into(), &inner.name, inner.port)));
         }
-        urls
+        Some(urls)
     }
 
     fn report(&self) {
@@ -293,28 +314,89 @@ fn addresses(config: &Config, tap: &str, stack: &mut www::net::Config) {
             None => (DEFAULT_IPV4, "the default"),
         };
         stack.ipv4 = Some(Ipv4Cidr::new(net.address, net.prefix));
-        log::info!(target: "net", "{}, {net}, {from}", url(net.address.into(), port));
+        log::info!(target: "net", "{}, {net}, {from}", url(net.address.into(), "", port));
     }
     learn.slaac = config.ipv6 == Ipv6::Auto;
     if let Some(net) = config.ipv6.asked() {
         stack.ipv6.push(Ipv6Cidr::new(net.address, net.prefix));
-        log::info!(target: "net", "{}, {net}, from --ipv6", url(net.address.into(), port));
+        log::info!(target: "net", "{}, {net}, from --ipv6", url(net.address.into(), "", port));
     }
     let local = link_local(stack.mac);
-    log::info!(target: "net", "http://[{local}%{tap}]:{port}/, link-local");
+    log::info!(target: "net", "{}, link-local", url(local.into(), tap, port));
     if config.ipv4_gateway.is_some() || config.ipv6_gateway.is_some() {
         log::info!(target: "net", "a gateway is not needed: answers go where the question came from");
     }
     stack.learn = Some(learn);
 }
 
-fn url(address: IpAddr, port: u16) -> String {
+/// The URL of what serves at this address, of this interface if there is no other way to tell.
+fn url(address: IpAddr, interface: &str, port: u16) -> String {
+    let zone = if interface.is_empty() { "" } else { "%" };
     let host = match address {
         IpAddr::V4(ip) => ip.to_string(),
-        IpAddr::V6(ip) => format!("[{ip}]"),
+        IpAddr::V6(ip) => format!("[{ip}{zone}{interface}]"),
     };
     match port {
         80 => format!("http://{host}/"),
         port => format!("http://{host}:{port}/"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use www::config::{Command, Platform};
+
+    fn told(words: &[&str]) -> www::net::Config {
+        let words = ["--net=direct"].iter().chain(words).copied();
+        let Ok(Command::Serve(config)) = Command::parse(Platform::Unix, [], words) else {
+            panic!("arguments");
+        };
+        let mut stack = www::net::Config::new([2, 0, 0, 0, 0, 7], config.http_port, [7; 32]);
+        addresses(&config, "tap0", &mut stack);
+        stack
+    }
+
+    #[test]
+    fn where_addresses_come_from() {
+        let ipv4 = |words: &[&str]| told(words).ipv4.map(|own| own.to_string());
+        assert_eq!(ipv4(&[]).as_deref(), Some("10.0.0.2/24"));
+        assert_eq!(ipv4(&["--ipv4=10.9.0.7/8"]).as_deref(), Some("10.9.0.7/8"));
+        assert_eq!(ipv4(&["--dhcp"]), None);
+        let asks = |words: &[&str]| {
+            let learn = told(words).learn.unwrap();
+            (learn.dhcp.is_some(), learn.slaac)
+        };
+        assert_eq!(asks(&[]), (false, true));
+        assert_eq!(asks(&["--dhcp"]), (true, true));
+        assert_eq!(asks(&["--ipv6=link-local"]), (false, false));
+        let fixed = told(&["--ipv6=fd00::2/64"]);
+        assert_eq!(fixed.ipv6.len(), 1);
+        assert!(!fixed.learn.unwrap().slaac);
+    }
+
+    #[test]
+    fn urls() {
+        let ipv4 = "10.0.0.2".parse().unwrap();
+        let ipv6 = "fe80::7".parse().unwrap();
+        assert_eq!(url(ipv4, "", 80), "http://10.0.0.2/");
+        assert_eq!(url(ipv4, "", 8080), "http://10.0.0.2:8080/");
+        assert_eq!(url(ipv6, "", 80), "http://[fe80::7]/");
+        assert_eq!(url(ipv6, "tap0", 8080), "http://[fe80::7%tap0]:8080/");
+    }
+
+    #[test]
+    fn what_was_agreed() {
+        let mut offloads = Offloads::default();
+        assert_eq!(agreed(offloads), "no offloads");
+        offloads.send = true;
+        assert!(agreed(offloads).contains("of what is sent"));
+        offloads.receive_checksum = true;
+        assert!(agreed(offloads).contains("checksums are left out both ways"));
+        offloads.receive_segments = true;
+        assert_eq!(
+            agreed(offloads),
+            "checksums and segmentation are left out both ways"
+        );
     }
 }
