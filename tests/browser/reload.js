@@ -1,8 +1,8 @@
 // Writing with an open page: what is saved is shown, soon and where the reader was.
 
-import { check, clean, median, PATIENCE, put, replace, tests } from "./lib.js";
+import { check, clean, median, put, replace, tests } from "./lib.js";
 
-// What the issue asks for, from the save to the page that shows it.
+// The most that it may take, from the save to the page that shows it.
 const LIMIT = 300;
 const ROUNDS = 10;
 
@@ -42,21 +42,25 @@ await tests(async ({ browser, folder, serve }) => {
   await stops(await chromium.page(), server, site, serve);
 });
 
-// How long it takes from the save to the page that shows it.
+// How long it takes from the save to the first frame that shows it. The page notes the time itself: what drives the
+// browser looks only now and then. Both clocks are the machine's.
 async function times(page, server, site, what) {
+  await page.addInitScript(() => {
+    const look = () => {
+      const text = /round \d+\./.exec(document.body?.innerText ?? "")?.[0];
+      if (text) window.shown = { text, at: Date.now() };
+      else requestAnimationFrame(look);
+    };
+    look();
+  });
   await page.goto(server.url);
   const took = [];
   for (let round = 1; round <= ROUNDS; round += 1) {
     const text = `round ${round}.`;
     const save = round % 2 ? put : replace;
-    // The clocks of the page and of this process are the same machine's.
     const begun = Date.now();
     save(site, "content/index.md", `# Front\n\n${text}\n`);
-    const shown = await page.waitForFunction(
-      (text) => document.body?.innerText.includes(text) && Date.now(),
-      text,
-      { polling: "raf", timeout: PATIENCE },
-    );
+    const shown = await page.waitForFunction((text) => window.shown?.text === text && window.shown.at, text);
     took.push((await shown.jsonValue()) - begun);
   }
   const figures = `median ${median(took)} ms, worst of ${ROUNDS} ${Math.max(...took)} ms`;
