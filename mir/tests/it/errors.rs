@@ -166,13 +166,10 @@ fn the_tool_writes_nothing_on_errors() {
     let file = folder(&[("file", b"")]);
     let shown = file.path().join("file").display().to_string();
     let (_, said) = mir(&["check", "--site", &shown]);
-    assert!(
-        said.contains("file: cannot be read: a site is a folder\n"),
-        "{said}"
-    );
+    assert!(said.contains("file: there is no such folder\n"), "{said}");
     let (_, said) = mir(&["check", "--site", "/nowhere/at/all"]);
     assert!(
-        said.starts_with("/nowhere/at/all: cannot be read: No such file"),
+        said.starts_with("error: /nowhere/at/all: there is no such folder\n"),
         "{said}"
     );
 }
