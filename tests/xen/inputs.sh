@@ -86,6 +86,22 @@ truncate_pack() { # IMAGE OUT
     write_u64 "$2" $((note + 28)) $(($(od -An -td8 -j $((note + 28)) -N 8 "$1") - 1000))
 }
 
+# What mir writes, for a site in the image and for one on disks; in the folder where dom0 has the files, too.
+input_configs() {
+    site_with "$WORK/configs" a 1000
+    "$MIR" build --no-file -q -t xen --base "$BASE" --site "$WORK/configs" --no-cache --dist "$WORK/crunch" \
+        --name crunch --bridge br-x --memory 16 --vif-ip 10.0.0.9 --mac 00:16:3e:00:00:09 --http-port 8084 || return
+    "$MIR" build --no-file -q -t xen --base "$BASE" --site "$WORK/configs" --no-cache --dist "$WORK/fat" --name disks --kv_ro fat || return
+    "$MIR" xl --check "$WORK/crunch/www.xl" && "$MIR" xl --check "$WORK/fat/www.xl" || return
+    cp "$WORK/crunch/www.xl" "$WORK/in/crunch.xl"
+    cp "$WORK/fat/www.xl" "$WORK/in/disks.xl"
+    # Quoted as mir quotes (mir/src/toolstack/tests.rs has the same words), and the variant that is a comment.
+    sed 's/^# extra = .*//' "$WORK/crunch/www.xl" >"$WORK/in/words.xl"
+    # shellcheck disable=SC1003
+    printf '%s\n' 'extra = "--logs='"'"'net:debug, *:info'"'"' \"\\\"\" #"' >>"$WORK/in/words.xl"
+    sed 's/^type = "pv"//; s/^# \(type = "pvh"\|pvshim = 1\)/\1/' "$WORK/crunch/www.xl" >"$WORK/in/shim.xl"
+}
+
 input_traps() {
     failing=$(scripts/build-xen --failing) && cp "$failing" "$WORK/in/failing.xen"
 }
