@@ -197,7 +197,9 @@ pub(crate) fn save(path: &Path, old: Option<&File>, settings: &Settings) -> io::
     if old.is_some_and(|old| old.text == text) {
         return Ok(false);
     }
-    output::write(path, &[text.as_bytes()], false)?;
+    // Where the file is a link, what it leads to is written.
+    let place = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    output::write(&place, &[text.as_bytes()], false)?;
     Ok(true)
 }
 
@@ -228,6 +230,7 @@ pub(crate) fn rebase(settings: &mut Settings, root: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn file(text: &str) -> File {
         File {
@@ -292,5 +295,74 @@ mod tests {
         assert_eq!(parse(&text).unwrap().arguments(), settings.arguments());
         let again = edited(Some(&file(&text)), &settings).unwrap();
         assert_eq!(again, text);
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_link_stays_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let (real, link) = (folder.path().join("real.toml"), folder.path().join(NAME));
+        std::os::unix::fs::symlink(&real, &link).unwrap();
+        std::fs::write(&real, "# mine\n").unwrap();
+        let old = File::read(&link).unwrap();
+        let mut settings = old.settings.clone();
+        settings.set(Key::Dhcp, "yes", Source::Argument);
+        assert!(save(&link, Some(&old), &settings).unwrap());
+        assert!(std::fs::symlink_metadata(&link).unwrap().is_symlink());
+        let text = std::fs::read_to_string(&real).unwrap();
+        assert!(
+            text.starts_with("# mine\n") && text.ends_with("dhcp = true\n"),
+            "{text}"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(text in ".{0,200}", lines in prop::collection::vec(
+            "(target|dhcp|memory|x|\\[a\\]|a\\.b|\"site\")? ?=? ?(\"xen\"|true|7|\\{a=1\\}|\\[1|1979-05-27)? ?(#.{0,8})?\r?",
+            0..8,
+        )) {
+            let _ = parse(&text);
+            let _ = parse(&lines.join("\n"));
+        }
+
+        #[test]
+        fn changed_in_any_way_it_says_what_it_should(
+            old in prop::collection::vec(0usize..9, 0..9),
+            new in prop::collection::btree_set(0usize..6, 0..6),
+            last: bool,
+        ) {
+            let options = [
+                (Key::Target, "xen"),
+                (Key::Site, "a \"b\" c"),
+                (Key::Dhcp, "yes"),
+                (Key::Memory, "64"),
+                (Key::Logs, "*:info"),
+                (Key::KvRo, "fat"),
+            ];
+            let lines = [
+                "target = 'unix' # why",
+                "site = \"x\"",
+                "dhcp = false",
+                "memory=8",
+                "\"logs\" = '''x'''",
+                "  kv_ro = \"crunch\"",
+                "# a comment",
+                "",
+                "\t",
+            ];
+            let mut seen = std::collections::BTreeSet::new();
+            let old = old.into_iter().filter(|at| *at > 5 || seen.insert(*at));
+            let mut text = old.map(|at| lines[at]).collect::<Vec<_>>().join("\n");
+            text.push_str(if last { "\n" } else { "" });
+            let mut settings = Settings::default();
+            for at in new {
+                settings.set(options[at].0, options[at].1, Source::Argument);
+            }
+            let changed = edited(Some(&file(&text)), &settings).unwrap();
+            let read = parse(&changed).unwrap();
+            prop_assert_eq!(read.arguments(), settings.arguments(), "{}", changed);
+            prop_assert_eq!(edited(Some(&file(&changed)), &settings).unwrap(), changed);
+        }
     }
 }
