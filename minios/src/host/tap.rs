@@ -169,13 +169,6 @@ impl Tap {
         usize::try_from(request.number()).map_err(|_| io::ErrorKind::InvalidData.into())
     }
 
-    /// Whether the host's end is up.
-    pub fn is_up(&self) -> io::Result<bool> {
-        let mut request = self.request()?;
-        request.ioctl::<SIOCGIFFLAGS>(&self.socket)?;
-        Ok(request.flags() & IFF_UP != 0)
-    }
-
     /// Brings the host's end up, which only root may, if it is down.
     pub fn bring_up(&self) -> io::Result<()> {
         let mut request = self.request()?;
