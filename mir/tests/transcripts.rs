@@ -12,5 +12,6 @@ fn transcripts() {
     cases
         .env("SOURCE_DATE_EPOCH", "1700000000")
         .env("XDG_CACHE_HOME", "/nonexistent")
+        .env("COLUMNS", "100")
         .case("tests/transcripts/*.md");
 }
