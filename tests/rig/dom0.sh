@@ -7,7 +7,7 @@ check() {
 }
 
 for program in xl xenstore-ls xenstore-read xenstore-write xenstore-watch xentop bash busybox curl wrk ab \
-    losetup dmsetup dd tcpdump ip bridge ss tc ethtool ping ping6 ncat hping3 modprobe guest-log dhcp-on dhcp-off wait-for xl-gone; do
+    losetup dmsetup dd tcpdump ip bridge ss tc ethtool ping ping6 ncat hping3 modprobe dnsmasq radvd udhcpd guest-log dhcp-on dhcp-off wait-for xl-gone; do
     check "no $program" command -v "$program"
 done
 check 'iproute2, not busybox' sh -c 'ip -V | grep iproute2'
