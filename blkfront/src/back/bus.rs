@@ -226,7 +226,7 @@ impl Backend {
         Ok((stats, fatal))
     }
 
-    /// Begins to take the disk away, as `xl block-detach` does. [`remove`](Self::remove) ends it.
+    /// Begins to take the disk away, as `xl block-detach` does. [`Bus::remove`] ends it.
     pub fn detach(&self) {
         self.bus.write("online", "0");
         self.bus.set_state(XenbusState::Closing);
