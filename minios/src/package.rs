@@ -61,7 +61,7 @@ mod tests {
     #[test]
     fn layout() {
         let note = Note::<{ room("{\"a\":1}") }>::new("{\"a\":1}");
-        assert_eq!(size_of_val(&note), 28);
+        assert_eq!(size_of_val(&note), 24);
         assert_eq!((note.name_size, note.desc_size), (4, 8));
         assert_eq!(&note.name, b"FDO\0");
         assert_eq!(&note.desc, b"{\"a\":1}\0");

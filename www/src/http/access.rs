@@ -5,7 +5,7 @@
 //! comparison more.
 
 use alloc::vec::Vec;
-use core::fmt;
+use core::fmt::{self, Write};
 use core::net::SocketAddr;
 
 use crate::date;
@@ -17,15 +17,18 @@ pub(super) const TARGET: &str = "access";
 const LINE: usize = 512;
 const FIELD: usize = 240;
 
-/// Bytes of all three, with quotes, spaces, and dots where something is cut off.
-const SAID: usize = LINE + 2 * FIELD + 3 * "\"...\" ".len();
+/// The most bytes of an IPv6 address.
+const PEER: usize = 39;
 
-/// What is to be said of a request once it is answered.
-pub(super) struct Access {
-    peer: SocketAddr,
-    /// Request line, `Referer` and `User-Agent`, with their quotes.
-    said: Said,
-}
+/// Bytes of it all, with quotes, spaces, and dots where something is cut off.
+const SAID: usize = PEER + LINE + 2 * FIELD + 3 * "\"...\"".len() + "\n\n  ".len();
+
+/// What is to be said of a request once it is answered. Every connection has room for one, so it is
+/// on the heap, and bounded: what there is no memory for is left away.
+///
+/// Three lines: who it was; the request line; `Referer` and `User-Agent`. They are escaped, so that
+/// there is no other line in them.
+pub(super) struct Access(Vec<u8>);
 
 impl Access {
     /// Whether there is an access log.
@@ -36,7 +39,11 @@ impl Access {
     /// Notes what the client at `peer` says in `head`, before it is decoded in place.
     #[cold]
     pub(super) fn note(peer: SocketAddr, head: &[u8]) -> Self {
-        let mut said = Said::default();
+        let mut said = Self(Vec::new());
+        let _ = said.0.try_reserve_exact(SAID);
+        // What is not written has no room.
+        let _ = write!(said, "{}", peer.ip().to_canonical());
+        said.push(b"\n");
         let mut lines = head.trim_ascii_start().split(|b| *b == b'\n');
         said.quote(lines.next().unwrap_or_default(), LINE);
         let [mut referer, mut agent] = [b"".as_slice(); 2];
@@ -51,24 +58,63 @@ impl Access {
                 agent = value;
             }
         }
+        said.push(b"\n ");
         said.quote(referer, FIELD);
+        said.push(b" ");
         said.quote(agent, FIELD);
-        Self { peer, said }
+        said
     }
 
     /// Logs it, with the head that it was answered with. `sent` says whether all of that went out.
     #[cold]
     pub(super) fn log(self, unix: u64, status: u16, head: &[u8], sent: Sent) {
         let at = Time(unix);
-        let Self { peer, said } = self;
-        let (request, rest) = said.parts();
+        let [peer, request, rest] = self.parts();
         let length = match sent {
             Sent::All => length(head),
             Sent::Nothing => b"0",
             Sent::Part => b"-",
         };
         let length = length.escape_ascii();
-        log::info!(target: TARGET, "{} - - [{at}] {request} {status} {length}{rest}", peer.ip().to_canonical());
+        log::info!(target: TARGET, "{peer} - - [{at}] {request} {status} {length}{rest}");
+    }
+
+    /// Appends what a client said, in quotes, at most `most` bytes of it.
+    fn quote(&mut self, said: &[u8], most: usize) {
+        self.push(b"\"");
+        let said = said.trim_ascii();
+        let end = self.0.len() + most;
+        // Escaped, so that nobody ends the quotes, or does worse to a terminal.
+        for byte in said {
+            let escaped = byte.escape_ascii();
+            if self.0.len() + escaped.len() > end {
+                self.push(b"...");
+                break;
+            }
+            escaped.for_each(|byte| self.push(&[byte]));
+        }
+        self.push(if said.is_empty() { b"-\"" } else { b"\"" });
+    }
+
+    /// Appends what there is room for: all, or nothing if there is no memory.
+    fn push(&mut self, bytes: &[u8]) {
+        if bytes.len() <= self.0.capacity() - self.0.len() {
+            self.0.extend_from_slice(bytes);
+        }
+    }
+
+    fn parts(&self) -> [&str; 3] {
+        // All of it is ASCII.
+        let text = core::str::from_utf8(&self.0).unwrap_or_default();
+        let mut lines = text.splitn(3, '\n');
+        [(); 3].map(|()| lines.next().unwrap_or_default())
+    }
+}
+
+impl fmt::Write for Access {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.push(text.as_bytes());
+        Ok(())
     }
 }
 
@@ -93,57 +139,6 @@ fn length(head: &[u8]) -> &[u8] {
     value.unwrap_or(b"0")
 }
 
-/// Text of bounded length. What memory there is none for is left away.
-#[derive(Default)]
-struct Said {
-    text: Vec<u8>,
-    /// Where the request line ends.
-    request: Option<usize>,
-}
-
-impl Said {
-    /// Appends what a client said, in quotes, at most `most` bytes of it.
-    fn quote(&mut self, said: &[u8], most: usize) {
-        if self.text.capacity() == 0 {
-            let _ = self.text.try_reserve_exact(SAID);
-        }
-        self.push(if self.request.is_some() {
-            b" \""
-        } else {
-            b"\""
-        });
-        let said = said.trim_ascii();
-        let end = self.text.len() + most;
-        // Escaped, so that nobody ends the quotes, or does worse to a terminal.
-        for byte in said {
-            let escaped = byte.escape_ascii();
-            if self.text.len() + escaped.len() > end {
-                self.push(b"...");
-                break;
-            }
-            escaped.for_each(|byte| self.push(&[byte]));
-        }
-        self.push(if said.is_empty() { b"-\"" } else { b"\"" });
-        self.request.get_or_insert(self.text.len());
-    }
-
-    /// Appends what there is room for: all, or nothing if there is no memory.
-    fn push(&mut self, bytes: &[u8]) {
-        if bytes.len() <= self.text.capacity() - self.text.len() {
-            self.text.extend_from_slice(bytes);
-        }
-    }
-
-    /// The request line, and what is behind it.
-    fn parts(&self) -> (&str, &str) {
-        let at = self.request.unwrap_or_default();
-        let (request, rest) = self.text.split_at_checked(at).unwrap_or_default();
-        // All of it is ASCII.
-        let text = |bytes| core::str::from_utf8(bytes).unwrap_or_default();
-        (text(request), text(rest))
-    }
-}
-
 /// A time as `10/Oct/2000:13:55:36 +0000`.
 struct Time(u64);
 
@@ -165,7 +160,8 @@ mod tests {
 
     fn said(head: &[u8]) -> String {
         let access = Access::note("10.0.0.1:5".parse().unwrap(), head);
-        let (request, rest) = access.said.parts();
+        let [peer, request, rest] = access.parts();
+        assert_eq!(peer, "10.0.0.1");
         std::format!("{request} |{rest}")
     }
 
@@ -207,7 +203,7 @@ mod tests {
                 &long,
             ];
             let line = said(&head.concat());
-            assert!(line.len() <= SAID + 1, "{}", line.len());
+            assert!(line.len() <= SAID, "{}", line.len());
             let quotes = line.replace("\\\"", "").matches('"').count();
             let dots = line.matches("...\"").count();
             assert_eq!((quotes, dots), (6, 3), "{line}");
