@@ -53,9 +53,9 @@ pub fn check(text: &str, folder: &Path) -> Vec<Finding> {
     findings.0
 }
 
-/// Bytes of a command line that Xen hands on to a PV guest, without the NUL behind it
-/// (`MAX_GUEST_CMDLINE`).
-const COMMAND_LINE: usize = 1023;
+/// Bytes of a command line that the guest takes. Xen has room for one more (`MAX_GUEST_CMDLINE` with
+/// the NUL), but one that fills it may have been cut off.
+const COMMAND_LINE: usize = 1022;
 
 struct Findings(Vec<Finding>);
 
@@ -270,7 +270,7 @@ impl Findings {
             self.error(
                 line,
                 format!(
-                    "{} bytes of arguments: Xen hands on {COMMAND_LINE}",
+                    "{} bytes of arguments: there is room for {COMMAND_LINE}",
                     text.len()
                 ),
             );
