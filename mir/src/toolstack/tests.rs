@@ -382,11 +382,8 @@ fn disks_that_are_wrong() {
         "7 error: xvda: there are two of that name"
     );
     let of = |length: usize| {
-        let words = "--files=xvda --logs=";
-        with(
-            &format!("{words}{}", "x".repeat(length - words.len())),
-            files,
-        )
+        let rest = length - "--kv_ro=fat --files=xvda --logs=".len();
+        with(&format!("--files=xvda --logs={}", "x".repeat(rest)), files)
     };
     let long = "6 error: 1023 bytes of arguments: there is room for 1022";
     assert!(of(1023).starts_with(long), "{}", of(1023));
