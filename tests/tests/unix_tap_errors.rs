@@ -240,6 +240,16 @@ fn the_script() {
     let (status, out, _) = tap("status");
     assert_eq!(status, 0);
     assert!(out.contains("persist on user root"), "{out}");
+    // On a bridge the host has its address there, and off it again the device is a device.
+    namespace.sh("ip link add br7 type bridge");
+    let (status, out, _) = tap("up --user=root --bridge=br7");
+    assert_eq!(status, 0);
+    assert!(!out.contains("10.0.") && !out.contains("fd00:"), "{out}");
+    let link = || namespace.ok("ip", &["link", "show", "tap0"]);
+    assert!(link().contains("master br7"), "{}", link());
+    let (_, out, _) = tap("up --user=root");
+    assert!(out.contains("10.0.0.1/24"), "{out}");
+    assert!(!link().contains("master"), "{}", link());
     assert_eq!(tap("down"), (0, String::new(), String::new()));
     fails(
         "status",
