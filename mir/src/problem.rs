@@ -22,6 +22,8 @@ pub enum What {
     BadName(&'static str),
     /// A symbolic link that leads out of the site's folder, or back into a folder that it is in.
     BadLink(&'static str),
+    /// A folder within so many others, which is where it ends.
+    TooDeep(usize),
     /// Text must be UTF-8.
     NotUtf8,
     /// More than what a site may hold.
@@ -94,6 +96,7 @@ impl fmt::Display for What {
             Self::Unreadable(why) => write!(f, "cannot be read: {why}"),
             Self::BadName(why) => write!(f, "the file's name {why}"),
             Self::BadLink(why) => write!(f, "symbolic link {why}"),
+            Self::TooDeep(most) => write!(f, "folders lie within each other {most} deep at most"),
             Self::NotUtf8 => write!(f, "not UTF-8 text"),
             Self::TooLarge { what, limit } => {
                 write!(f, "{what} is too large: the limit is {limit} bytes")

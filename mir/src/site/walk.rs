@@ -150,10 +150,13 @@ impl Walker {
             Some(real) => real,
             None => return,
         };
-        if above.contains(&real) || above.len() >= MAX_DEPTH {
-            let why = What::BadLink("leads back into a folder that it is in");
-            self.problems.push(Problem::new(name, None, why));
-            return;
+        let wrong = if above.contains(&real) {
+            Some(What::BadLink("leads back into a folder that it is in"))
+        } else {
+            (above.len() >= MAX_DEPTH).then_some(What::TooDeep(MAX_DEPTH))
+        };
+        if let Some(why) = wrong {
+            return self.problems.push(Problem::new(name, None, why));
         }
         let entries = match fs::read_dir(&real) {
             Ok(entries) => entries,

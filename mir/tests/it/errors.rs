@@ -97,6 +97,18 @@ fn texts_that_are_none() {
 }
 
 #[test]
+fn folders_without_end() {
+    let name = |deep| format!("static/{}x", "d/".repeat(deep));
+    assert_eq!(
+        errors(&[(&name(63), b"there"), (&name(70), b"beyond")]),
+        [format!(
+            "static/{}d: folders lie within each other 64 deep at most",
+            "d/".repeat(63)
+        )]
+    );
+}
+
+#[test]
 #[cfg(unix)]
 fn symbolic_links() {
     use std::os::unix::fs::symlink;
