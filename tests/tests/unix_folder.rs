@@ -249,6 +249,49 @@ fn what_is_saved_is_served_at_once() {
     }
 }
 
+/// The folder is what its path leads to, whatever that is by now.
+#[test]
+fn the_sites_path_may_lead_elsewhere() {
+    let beside = tempfile::tempdir().unwrap();
+    let at = |name: &str| beside.path().join(name);
+    for name in ["one", "two", "above/site", "other/site"] {
+        put(&at(name), "content/index.md", format!("it is {name}"));
+    }
+    let start = |site: &str| {
+        let site = format!("--site={}", at(site).display());
+        Server::start_bare(&["--kv_ro=direct", &site], &at("log"))
+    };
+    let page = |server: &Server| String::from_utf8(server.ask("/", "")).unwrap();
+
+    symlink("one", at("current")).unwrap();
+    let server = start("current");
+    let before = page(&server);
+    assert!(before.contains("it is one"), "{before}");
+    symlink("two", at("next")).unwrap();
+    fs::rename(at("next"), at("current")).unwrap();
+    let after = page(&server);
+    assert!(after.contains("it is two"), "{after}");
+    // An open page is told without anybody's asking for another.
+    let (_, generation) = after.split_once("data-generation=\"").unwrap();
+    let generation = generation.split('"').next().unwrap();
+    let ask = format!("GET /-/reload/{generation} HTTP/1.1\r\nHost: a\r\n");
+    let mut open = server.connect();
+    open.write_all(ask.as_bytes()).unwrap();
+    fs::remove_file(at("current")).unwrap();
+    symlink("one", at("current")).unwrap();
+    open.write_all(b"Connection: close\r\n\r\n").unwrap();
+    let mut told = String::new();
+    open.read_to_string(&mut told).unwrap();
+    assert!(told.contains("\"changed\":\"page\""), "{told}");
+
+    let server = start("above/site");
+    assert!(page(&server).contains("it is above/site"));
+    fs::rename(at("above"), at("gone")).unwrap();
+    fs::rename(at("other"), at("above")).unwrap();
+    let after = page(&server);
+    assert!(after.contains("it is other/site"), "{after}");
+}
+
 #[test]
 fn a_mistake_is_shown_and_logged_once() {
     let site = Written::with(&[]);

@@ -61,7 +61,7 @@ impl Folder {
         let run = run.map_or(0, |since| since.as_nanos() as u64);
         let options = mir::site::Options::default();
         // What changes while it is read for the first time is noticed, too.
-        let mut watch = Watch::new();
+        let mut watch = Watch::new(Path::new(folder));
         watch.cover(&[folder.into()]);
         let site = mir::direct::Direct::open(Path::new(folder), options, reload, run);
         let shared = Arc::new(Shared {

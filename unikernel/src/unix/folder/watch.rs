@@ -2,12 +2,16 @@
 //! at the files does.
 //!
 //! Where the system allows no more watches, each request looks at the files, if none did lately.
+//!
+//! Nobody tells that the site's path leads elsewhere: a folder above it was renamed, a symbolic link
+//! replaced, a file system mounted over it. So each request asks where it leads.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -32,6 +36,9 @@ const TICK: Duration = Duration::from_secs(1);
 
 /// Watches on folders.
 pub(super) struct Watch {
+    site: PathBuf,
+    /// Device and inode that the path led to, if to any.
+    led_to: Option<(u64, u64)>,
     /// `None`: the system has no inotify for us.
     inotify: Option<Arc<OwnedFd>>,
     watches: BTreeMap<PathBuf, i32>,
@@ -48,8 +55,10 @@ pub(super) struct Watch {
 
 impl Watch {
     /// Without any folder. What it is asked first is whether something happened: so it may have.
-    pub(super) fn new() -> Self {
+    pub(super) fn new(site: &Path) -> Self {
         let mut watch = Self {
+            site: site.to_owned(),
+            led_to: None,
             inotify: None,
             watches: BTreeMap::new(),
             partial: true,
@@ -109,6 +118,9 @@ impl Watch {
     pub(super) fn changed(&mut self) -> bool {
         self.read();
         let mut changed = std::mem::take(&mut self.pending);
+        let folder = std::fs::metadata(&self.site).ok();
+        let leads_to = folder.map(|folder| (folder.dev(), folder.ino()));
+        changed |= std::mem::replace(&mut self.led_to, leads_to) != leads_to;
         if self.partial && self.looked.elapsed() >= LOOK {
             changed = true;
         }
@@ -187,7 +199,7 @@ pub(super) fn start(shared: &Arc<Shared>) -> io::Result<()> {
                 if ticked.elapsed() >= TICK {
                     ticked = Instant::now();
                     let waited = !held(&shared.waiting).is_empty();
-                    if waited && held(&shared.watch).partial {
+                    if waited {
                         shared.refresh();
                     }
                     shared.tell(|until| until <= ticked);
