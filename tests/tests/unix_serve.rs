@@ -222,6 +222,17 @@ fn a_stop_does_not_wait_for_ever() {
     );
 }
 
+/// Whoever reads stderr may be gone, or have no room.
+#[test]
+fn the_exit_status_says_what_is_wrong_when_no_line_can() {
+    for (argument, status) in [("--nonsense", 64), ("--pack=/none", 1)] {
+        let mut command = Command::new(binary());
+        let full = std::fs::File::options().write(true).open("/dev/full");
+        command.arg(argument).stderr(full.unwrap());
+        assert_eq!(command.status().unwrap().code(), Some(status), "{argument}");
+    }
+}
+
 #[test]
 fn what_goes_wrong_at_the_start() {
     let taken = TcpListener::bind("[::]:0").unwrap();

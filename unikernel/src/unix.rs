@@ -27,6 +27,7 @@ mod tap;
 mod timers;
 
 use std::error::Error;
+use std::fmt::Display;
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::pin::pin;
@@ -89,7 +90,7 @@ fn main() -> ExitCode {
     let line = match site::built_in() {
         Ok(line) => line,
         Err(error) => {
-            eprintln!("mir-www: {error}");
+            say(&error);
             return ExitCode::FAILURE;
         }
     };
@@ -118,15 +119,20 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("mir-www: {error}");
+            say(&error);
             ExitCode::FAILURE
         }
     }
 }
 
-fn usage(error: &dyn std::fmt::Display) -> ExitCode {
-    eprintln!("mir-www: {error}");
+fn usage(error: &dyn Display) -> ExitCode {
+    say(error);
     ExitCode::from(USAGE)
+}
+
+/// Why this ends. `eprintln!` would panic if nobody can be told.
+fn say(error: &dyn Display) {
+    let _ = writeln!(io::stderr(), "mir-www: {error}");
 }
 
 fn run(config: &Config) -> Result<(), Box<dyn Error>> {
