@@ -6,11 +6,14 @@
 
 use std::cell::RefCell;
 use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use log::LevelFilter;
 use minios::logger::{Filter, Logger};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
 use www::config::Config;
 
 /// Bytes that may wait to be written.
@@ -51,6 +54,9 @@ fn wants_colour(variable: impl Fn(&str) -> Option<String>) -> bool {
     !plain && variable("TERM").is_none_or(|term| term != "dumb")
 }
 
+/// How the line begins that says how many were lost. Others begin with their time.
+const LOST: &str = "... ";
+
 static PRINTER: OnceLock<Printer> = OnceLock::new();
 
 thread_local! {
@@ -82,6 +88,8 @@ struct Printer {
 struct State {
     waiting: Vec<u8>,
     lost: u64,
+    /// The last of what was written is the beginning of a line.
+    cut: bool,
     /// The thread has nothing to do, and has to be woken.
     idle: bool,
     /// Somebody waits until it is so.
@@ -109,8 +117,11 @@ impl Printer {
         }
         if state.lost > 0 {
             let lost = std::mem::take(&mut state.lost);
+            if std::mem::take(&mut state.cut) {
+                state.waiting.push(b'\n');
+            }
             // Into memory, which does not fail.
-            let _ = writeln!(state.waiting, "... {lost} lines of the log were lost");
+            let _ = writeln!(state.waiting, "{LOST}{lost} lines of the log were lost");
         }
         match coloured(line).filter(|_| self.colour) {
             Some(parts) => parts.iter().for_each(|part| state.waiting.extend(*part)),
@@ -122,7 +133,7 @@ impl Printer {
     }
 
     /// Writes what there is, for ever.
-    fn write_to(&self, out: &mut impl Write) -> ! {
+    fn write_to(&self, out: &mut (impl Write + AsFd)) -> ! {
         let mut lines = Vec::new();
         loop {
             {
@@ -137,8 +148,15 @@ impl Printer {
                 }
                 std::mem::swap(&mut state.waiting, &mut lines);
             }
-            // Nobody is left to tell if this fails.
-            let _ = out.write_all(&lines);
+            let written = write(out, &lines);
+            if written < lines.len() {
+                let whole = lines[..written].iter().rposition(|byte| *byte == b'\n');
+                let whole = whole.map_or(0, |end| end + 1);
+                let mut state = self.state();
+                state.lost += count(&lines[whole..]);
+                // With nothing written, what came before it is the last.
+                state.cut = written > whole || written == 0 && state.cut;
+            }
             lines.clear();
         }
     }
@@ -152,6 +170,40 @@ impl Printer {
             !state.idle || !state.waiting.is_empty()
         });
     }
+}
+
+/// Writes all, or as much as can be written; says how much.
+fn write(out: &mut (impl Write + AsFd), bytes: &[u8]) -> usize {
+    let mut written = 0;
+    while let Some(rest) = bytes.get(written..).filter(|rest| !rest.is_empty()) {
+        match out.write(rest) {
+            Ok(0) => break,
+            Ok(n) => written += n,
+            Err(error) => match error.kind() {
+                io::ErrorKind::Interrupted => {}
+                // Somebody else with the same terminal or pipe does not want to wait for it. This
+                // thread does.
+                io::ErrorKind::WouldBlock => {
+                    let ready = poll(&mut [PollFd::new(out, PollFlags::OUT)], None);
+                    if ready.is_err_and(|error| error != Errno::INTR) {
+                        break;
+                    }
+                }
+                _ => break,
+            },
+        }
+    }
+    written
+}
+
+/// How many lines these are, with those that they say were lost.
+fn count(lines: &[u8]) -> u64 {
+    let lost = |line: &[u8]| {
+        let line = str::from_utf8(line).ok()?.strip_prefix(LOST)?;
+        line.split(' ').next()?.parse().ok()
+    };
+    let lines = lines.split_inclusive(|byte| *byte == b'\n');
+    lines.map(|line| lost(line).unwrap_or(1)).sum()
 }
 
 const RESET: &[u8] = b"\x1b[0m";
@@ -174,6 +226,10 @@ fn coloured(line: &[u8]) -> Option<[&[u8]; 7]> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+    use std::io::{BufRead, BufReader};
+    use std::os::fd::BorrowedFd;
+    use std::os::unix::net::UnixStream;
     use std::sync::Arc;
     use std::sync::mpsc::{Receiver, Sender, channel};
 
@@ -183,6 +239,13 @@ mod tests {
     struct Slow {
         go: Receiver<()>,
         took: Sender<Vec<u8>>,
+        file: File,
+    }
+
+    impl AsFd for Slow {
+        fn as_fd(&self) -> BorrowedFd<'_> {
+            self.file.as_fd()
+        }
     }
 
     impl Write for Slow {
@@ -198,12 +261,52 @@ mod tests {
         }
     }
 
+    /// As stderr is when whoever shares it has asked not to wait for it.
+    #[test]
+    fn a_pipe_that_does_not_wait_loses_nothing() {
+        let printer = Arc::new(Printer::new(false));
+        let (mut ours, theirs) = UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        let writer = printer.clone();
+        std::thread::spawn(move || writer.write_to(&mut ours));
+        // More than the system keeps for a reader.
+        let line = [[b'x'; 99].as_slice(), b"\n"].concat();
+        let lines = WAITING / line.len();
+        (0..lines).for_each(|_| printer.print(&line));
+        let read = BufReader::new(theirs).lines().take(lines);
+        let whole = read.filter(|line| line.as_ref().is_ok_and(|line| line.len() == 99));
+        assert_eq!(whole.count(), lines);
+    }
+
+    #[test]
+    fn lines_that_cannot_be_written_are_counted() {
+        let mut full = File::options().write(true).open("/dev/full").unwrap();
+        assert_eq!(write(&mut full, b"a line\n"), 0);
+        let mut null = File::options().write(true).open("/dev/null").unwrap();
+        assert_eq!(write(&mut null, b"a line\n"), 7);
+
+        let printer = Arc::new(Printer::new(false));
+        let writer = printer.clone();
+        std::thread::spawn(move || writer.write_to(&mut full));
+        for _ in 0..5 {
+            printer.print(b"[  0.1] a line\n");
+            printer.flush(Duration::from_secs(60));
+        }
+        let state = printer.state();
+        assert_eq!((state.lost, state.cut), (5, false));
+    }
+
     #[test]
     fn a_reader_that_has_stopped_costs_lines_and_no_time() {
         let printer = Arc::new(Printer::new(false));
         let (go, gone) = channel();
         let (took, taken) = channel();
-        let mut slow = Slow { go: gone, took };
+        let file = File::open("/dev/null").unwrap();
+        let mut slow = Slow {
+            go: gone,
+            took,
+            file,
+        };
         let writer = printer.clone();
         std::thread::spawn(move || writer.write_to(&mut slow));
         let line = [[b'x'; 99].as_slice(), b"\n"].concat();
