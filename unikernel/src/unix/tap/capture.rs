@@ -1,7 +1,7 @@
 //! Frames to a file, as libpcap's tools read them.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::time::SystemTime;
 
@@ -58,7 +58,15 @@ impl Capture {
     fn attempt(&mut self, what: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>) {
         let Some(file) = &mut self.file else { return };
         if let Err(error) = what(file) {
-            log::error!(target: "net", "the capture ends, {} cannot be written: {error}", self.name);
+            let name = &self.name;
+            match error.kind() {
+                ErrorKind::WouldBlock => {
+                    log::error!(target: "net", "the capture ends, {name} is read too slowly");
+                }
+                _ => {
+                    log::error!(target: "net", "the capture ends, {name} cannot be written: {error}")
+                }
+            }
             // Not flushed once more, which would only fail again.
             drop(self.file.take().map(BufWriter::into_parts));
         }
