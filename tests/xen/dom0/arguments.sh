@@ -28,6 +28,7 @@ check_refusal 'quotes within quotes' "unknown argument 'a b'" "extra=\"'a b'\""
 check_refusal "quotes that xl's escape" "unknown argument 'a b'" 'extra="\"a b\""'
 check_refusal 'a backslash twice' "unknown argument 'a b'" 'extra="a\\ b"'
 check_refusal 'the other quotes' "unknown argument 'a b'" "extra='\"a b\"'"
+check_refusal 'letters beyond ASCII' "unknown argument '--höst'" 'extra="--höst=ü"'
 check_refusal 'all of a line that is too long' 'the command line is too long: Xen has room for 1022 bytes' \
     "extra=\"--logs=$(printf '%1016s' '' | tr ' ' a)\""
 check_refusal 'a long line' "mir-www: --logs: " "extra=\"--logs=$(printf '%1015s' '' | tr ' ' a)\""
@@ -45,7 +46,7 @@ check 'built-in arguments hold' wait_for 60 curl -fsS -m 5 -o /dev/null http://1
 stop
 create 'kernel="words.xen"' 'extra="--http-port=8083"'
 check 'arguments that are given take their place' wait_for 60 curl -fsS -m 5 -o /dev/null http://10.0.0.8:8083/
-check_refusal '--help' 'Built in: --http-port=8082 --ipv4=10.0.0.8/24' 'kernel="words.xen"' 'extra="--help"'
+check_refusal '--help' 'Built in: --ipv4=10.0.0.8/24 --http-port=8082' 'kernel="words.xen"' 'extra="--help"'
 
 stop
 create 'extra="--http-port=8081 --ipv4=10.0.0.7/24 --logs=debug"'
