@@ -6,6 +6,8 @@ DIST := dist
 CARGO_TARGET_DIR ?= target
 RELEASE := $(CARGO_TARGET_DIR)/release
 MIR := $(DIST)/mir
+# What is made here does not depend on a mir.toml. Programs and guest are compiled by mir.
+MADE = --no-file --site $(SITE) --dist $(DIST)
 
 # Every target but the files of dist/, which are quick to make anew: cargo and mir know what has changed.
 .PHONY: help build run xen xen-run fat test check clean tools
@@ -24,30 +26,24 @@ help:
 
 tools:
 	@scripts/need rust
-	cargo build --release --bin mir --bin mir-www
+	cargo build --release --bin mir
 	@mkdir -p $(DIST)
 	@cp -f $(RELEASE)/mir $(MIR)
 	@ln -sf mir $(DIST)/fat
 
 build: tools
-	$(MIR) build --no-file -t unix --base $(RELEASE)/mir-www --site $(SITE) -o $(DIST)/mir-www
+	$(MIR) build $(MADE) -t unix
 
 run: build
 	$(DIST)/mir-www --http-port=$(PORT)
 
 xen: tools
-	scripts/build-xen
-	$(MIR) build --no-file -t xen --base $(CARGO_TARGET_DIR)/x86_64-unknown-linux-gnu/kernel/mir-www-xen \
-	    --site $(SITE) -o $(DIST)/mir-www.xen
-	@sed 's|^kernel = .*|kernel = "$(abspath $(DIST))/mir-www.xen"|' xl-configs/www.xl > $(DIST)/www.xl
-	@echo 'Start it with: cd $(DIST) && sudo xl create -c www.xl'
+	$(MIR) build $(MADE) -t xen
 
 fat: build xen
 	scripts/make-fat-images.sh $(SITE) $(DIST)
-	@sed -e 's|^kernel = .*|kernel = "$(abspath $(DIST))/mir-www.xen"|' \
-	    -e "s|^\(    '.*target=\)|\1$(abspath $(DIST))/|" xl-configs/www-fat.xl > $(DIST)/www-fat.xl
+	@$(MIR) xl $(MADE) -t xen --kv_ro fat --write $(DIST)/www-fat.xl
 	@echo 'Serve it here: $(DIST)/mir-www --kv_ro=fat --files=$(DIST)/files.img --pages=$(DIST)/pages.img'
-	@echo 'Start the guest with: cd $(DIST) && sudo xl create -c www-fat.xl'
 
 xen-run: xen
 	scripts/xen-run $(PORT)

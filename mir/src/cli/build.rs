@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use www::pack::Pack;
 
 use super::site::Rendering;
-use super::{Failed, base, built, domain, fat, read, report, write};
-use crate::config::{Configuration, KvRo, Target};
+use super::{Failed, base, built, domain, fat, here, read, report, write};
+use crate::config::{Configuration, FILES_IMAGE, KvRo, PAGES_IMAGE, Target};
 use crate::fat::format::Wanted;
 use crate::image::{self, About};
 use crate::link::{self, Payload};
@@ -23,6 +23,9 @@ pub(super) struct Building {
     #[command(flatten)]
     rendering: Rendering,
 }
+
+/// The image for Xen, in the folder for what is built.
+pub(super) const XEN_IMAGE: &str = "mir-www.xen";
 
 /// What goes into the image, and what beside it.
 #[derive(Default)]
@@ -46,12 +49,12 @@ pub(super) fn build(
     let target = settings.target();
     let name = match target {
         Target::Unix => "mir-www",
-        Target::Xen => "mir-www.xen",
+        Target::Xen => XEN_IMAGE,
     };
     let base = base::find(target, building.base.as_deref(), &configuration.root)?;
     let program = read(&base)?;
     let words = configuration.words();
-    let words = words.map_err(|error| Failed::say(format!("the folder we are in: {error}")))?;
+    let words = words.map_err(|error| here(&error))?;
     let content = content(configuration, &building.rendering)?;
     let payload = Payload {
         pack: &content.pack,
@@ -65,7 +68,7 @@ pub(super) fn build(
     let images = content.images.filter(|_| output.is_none());
     let put_images = || match images {
         Some(site) => {
-            made.extend(["files.img", "pages.img"]);
+            made.extend([FILES_IMAGE, PAGES_IMAGE]);
             let cache = building.rendering.cache();
             fat::images(site, &cache, &dist, Wanted::default(), None)
         }
@@ -97,8 +100,7 @@ pub(super) fn build(
     if output.is_none() {
         built::add(&dist, &made)?;
         if target == Target::Xen {
-            let xl = dist.join("www.xl").display().to_string();
-            report(format_args!("{xl}: sudo xl create -c {xl} starts it"))?;
+            domain::how(&dist.join(domain::XL))?;
         }
     }
     Ok(image)

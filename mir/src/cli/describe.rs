@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::given::{Common, Options};
-use super::{Failed, print};
+use super::{Failed, here, print};
 use crate::config::{Configuration, File, OPTIONS, Source, parts};
 
 /// An option, for whoever reads JSON.
@@ -48,7 +48,7 @@ pub(super) fn describe(common: &Common, options: Options, form: Form) -> Result<
             .as_ref()
             .map(|file| file.path.display().to_string()),
         options: rows(&configuration),
-        words: words.map_err(|error| Failed::say(format!("the folder we are in: {error}")))?,
+        words: words.map_err(|error| here(&error))?,
         parts: tree,
     };
     if form == Form::Json {

@@ -4,8 +4,12 @@ use std::path::Path;
 
 use www::config::{Command, Platform};
 
-use super::{Failed, print, read, report, write as put};
-use crate::config::{Configuration, Key, KvRo};
+use super::build::XEN_IMAGE as IMAGE;
+use super::{Failed, here, print, read, report, write as put};
+use crate::config::{Configuration, FILES_IMAGE, Key, KvRo, PAGES_IMAGE, Target};
+use crate::describe::{FileKind, describe};
+use crate::fat::volume::Volume;
+use crate::image;
 use crate::toolstack::{self, Disk, Domain, Memory, Severity, Vif, libvirt, memory_for, xl};
 
 /// How much memory the domain gets, in MiB.
@@ -48,22 +52,33 @@ pub(super) fn write(
     configuration: &Configuration,
     memory: u64,
 ) -> Result<[&'static str; 2], Failed> {
+    let dist = configuration.dist();
+    let domain = domain(configuration, memory, String::new())?;
+    let texts = [(XL, xl(&domain, XL)), (LIBVIRT, libvirt(&domain))];
+    for (name, text) in &texts {
+        put(&dist.join(name), &[text.as_bytes()], false)?;
+    }
+    Ok(texts.map(|(name, _)| name))
+}
+
+/// The files that start a domain.
+pub(super) const XL: &str = "www.xl";
+const LIBVIRT: &str = "www.libvirt.xml";
+
+/// The domain that a configuration says, with these arguments beside those of the image.
+fn domain(configuration: &Configuration, memory: u64, extra: String) -> Result<Domain, Failed> {
     let settings = &configuration.settings;
     let dist = configuration.dist();
     let place = std::path::absolute(&dist);
     let place = place.map_err(|error| Failed::say(format!("{}: {error}", dist.display())))?;
     let given = |key| settings.get(key).map(str::to_owned);
-    let disks: &[_] = match settings.kv_ro() {
-        KvRo::Fat => &[("xvda", "files.img"), ("xvdb", "pages.img")],
-        KvRo::Crunch | KvRo::Direct => &[],
-    };
-    let disks = disks.iter().map(|(vdev, image)| Disk {
+    let disks = disks(configuration).iter().map(|(vdev, image)| Disk {
         vdev: (*vdev).to_owned(),
         target: place.join(image),
     });
-    let domain = Domain {
+    Ok(Domain {
         name: given(Key::Name).unwrap_or_else(|| "mir-www".to_owned()),
-        kernel: place.join("mir-www.xen"),
+        kernel: place.join(IMAGE),
         memory_mib: u32::try_from(memory).unwrap_or(u32::MAX),
         vif: Vif {
             bridge: given(Key::Bridge).unwrap_or_else(|| "xenbr0".to_owned()),
@@ -71,15 +86,57 @@ pub(super) fn write(
             mac: given(Key::Mac),
         },
         disks: disks.collect(),
-        extra: String::new(),
+        extra,
+    })
+}
+
+/// The disks and their images.
+fn disks(configuration: &Configuration) -> &'static [(&'static str, &'static str)] {
+    match configuration.settings.kv_ro() {
+        KvRo::Fat => &[("xvda", FILES_IMAGE), ("xvdb", PAGES_IMAGE)],
+        KvRo::Crunch | KvRo::Direct => &[],
+    }
+}
+
+/// Writes a configuration for xl of a guest whose image is there, and may have other words built
+/// in than the configuration says.
+pub(super) fn of_image(configuration: &Configuration, file: &Path) -> Result<(), Failed> {
+    if configuration.settings.target() != Target::Xen {
+        return Err(Failed::usage("xl starts what is built with -t xen")
+            .help("the nearest that can be: -t xen"));
+    }
+    let dist = configuration.dist();
+    let kernel = dist.join(IMAGE);
+    let refused = |path: &Path, why: &dyn std::fmt::Display| {
+        Failed::say(format!("{}: {why}", path.display()))
     };
-    put(&dist.join("www.xl"), &[xl(&domain).as_bytes()], false)?;
-    put(
-        &dist.join("www.libvirt.xml"),
-        &[libvirt(&domain).as_bytes()],
-        false,
-    )?;
-    Ok(["www.xl", "www.libvirt.xml"])
+    let image = describe(&read(&kernel)?).map_err(|error| refused(&kernel, &error))?;
+    if image.kind != FileKind::Xen {
+        return Err(refused(&kernel, &"not a kernel for Xen"));
+    }
+    let mut files = 0;
+    for (_, name) in disks(configuration) {
+        let path = dist.join(name);
+        let volume = Volume::open(&path).map_err(|error| refused(&path, &error))?;
+        let tree = volume.walk().map_err(|error| refused(&path, &error))?;
+        files += tree.nodes.len();
+    }
+    let memory = memory(configuration, image.bytes, files)?;
+    let words = configuration.words().map_err(|error| here(&error))?;
+    let extra = match words == image.options {
+        true => String::new(),
+        false => image::join(&words),
+    };
+    let domain = domain(configuration, memory, extra)?;
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    put(file, &[xl(&domain, &name).as_bytes()], false)?;
+    how(file)
+}
+
+/// Says how xl starts a domain.
+pub(super) fn how(file: &Path) -> Result<(), Failed> {
+    let shown = file.display();
+    report(format_args!("{shown}: sudo xl create -c {shown} starts it"))
 }
 
 /// Says what is wrong with a configuration for xl.

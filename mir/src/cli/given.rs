@@ -27,6 +27,15 @@ pub(super) struct Common {
 #[derive(Clone, Default)]
 pub(super) struct Options(pub(super) Settings);
 
+impl Options {
+    /// Whether there are any.
+    pub(super) fn any(&self) -> bool {
+        OPTIONS
+            .iter()
+            .any(|known| self.0.given(known.key).is_some())
+    }
+}
+
 impl FromArgMatches for Options {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
         let mut options = Self::default();

@@ -30,7 +30,6 @@ use self::generate::Completed;
 use self::given::{Common, Options};
 use self::look::Encoding;
 use self::site::Site;
-use crate::config::OPTIONS;
 use crate::output;
 
 /// Builds web sites into packs, and packs into the programs that serve them.
@@ -154,11 +153,20 @@ enum Command {
         #[command(flatten)]
         site: Site,
     },
-    /// Say what is wrong with a domain's configuration for xl
+    /// Say what is wrong with a domain's configuration for xl, or write one for an image that is
+    /// built
+    #[command(group = clap::ArgGroup::new("what").required(true))]
     Xl {
-        /// The configuration
-        #[arg(long, value_name = "FILE")]
-        check: PathBuf,
+        /// Say what is wrong with this one
+        #[arg(long, value_name = "FILE", group = "what")]
+        check: Option<PathBuf>,
+        /// Write one, which starts dist/mir-www.xen, whatever is built in, with these options
+        #[arg(long, value_name = "FILE", group = "what")]
+        write: Option<PathBuf>,
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        options: Options,
     },
     /// Make FAT images, fill them and look into them
     #[command(subcommand)]
@@ -211,7 +219,7 @@ fn act(command: Command) -> Result<ExitCode, Failed> {
             options,
             ..
         } => {
-            if OPTIONS.iter().any(|o| options.0.given(o.key).is_some()) {
+            if options.any() {
                 return Err(Failed::usage("an image has its options built in")
                     .help(format!("mir describe {}", file.display())));
             }
@@ -231,7 +239,27 @@ fn act(command: Command) -> Result<ExitCode, Failed> {
             };
             describe::describe(&common, options, form)?;
         }
-        Command::Xl { check } => domain::check(&check)?,
+        Command::Xl {
+            check: Some(file),
+            options,
+            ..
+        } => {
+            if options.any() {
+                return Err(Failed::usage("the configuration has its options in it")
+                    .help(format!("mir xl --check {}", file.display())));
+            }
+            domain::check(&file)?;
+        }
+        Command::Xl {
+            check: None,
+            write,
+            common,
+            options,
+        } => {
+            let configuration = common.configuration(options)?;
+            // clap sees to it that there is one.
+            domain::of_image(&configuration, &write.unwrap_or_default())?;
+        }
         Command::Fat(command) => return Ok(fat::fat("mir: fat", command)),
         Command::Pack { site, output } => {
             let pack = site.pack()?;
@@ -321,7 +349,12 @@ fn note(what: impl std::fmt::Display) {
 
 /// The folder we are in.
 fn place() -> Result<PathBuf, Failed> {
-    std::env::current_dir().map_err(|error| Failed::say(format!("the folder we are in: {error}")))
+    std::env::current_dir().map_err(|error| here(&error))
+}
+
+/// Why the folder we are in, or a path from it, cannot be told.
+fn here(error: &io::Error) -> Failed {
+    Failed::say(format!("the folder we are in: {error}"))
 }
 
 /// Text on the standard output.

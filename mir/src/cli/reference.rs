@@ -55,7 +55,7 @@ fn row(arg: &Arg) -> String {
 
 fn reference() -> String {
     let mut out = String::from(
-        "\n## Options\n\nOf `configure`, `describe`, `build`, `run`, `clean` and `depend`, and the keys of `mir.toml`.\n",
+        "\n## Options\n\nOf `configure`, `describe`, `build`, `run`, `clean`, `depend` and `xl --write`, and the keys of `mir.toml`.\n",
     );
     let mut command = definitions();
     command.build();

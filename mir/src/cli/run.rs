@@ -6,7 +6,7 @@ use std::process::{Command, ExitCode};
 
 use super::build::{Building, build};
 use super::given::{Common, Options};
-use super::{Failed, base, note, report};
+use super::{Failed, base, here, note, report};
 use crate::config::{Configuration, Key, KvRo, Target, value};
 
 /// Builds, and starts what was built. Comes back only if that is over or did not start.
@@ -35,8 +35,7 @@ pub(super) fn run(
     let image = build(&configuration, building, None)?;
     match target {
         Target::Unix => {
-            let here = |error| Failed::say(format!("the folder we are in: {error}"));
-            let image = std::path::absolute(&image).map_err(here)?;
+            let image = std::path::absolute(&image).map_err(|error| here(&error))?;
             start(Command::new(image).args(words))
         }
         Target::Xen if runs_xen() => {
@@ -70,15 +69,14 @@ fn rig(configuration: &Configuration, port: u16) -> Result<ExitCode, Failed> {
         .into_iter()
         .find_map(|key| settings.get(key));
     let address = match given.and_then(value::ipv4) {
-        _ if settings.is(Key::Dhcp) => None,
-        Some((address, _)) => Some(address),
-        None => Some(www::config::DEFAULT_IPV4.address),
-    };
-    let Some(address) = address.filter(|address| in_rig(*address)) else {
-        return Err(Failed::say(
-            "the rig's network is 10.0.0.0/24, without a DHCP server of its own",
-        )
-        .help("mir run --ipv4 10.0.0.2/24"));
+        _ if settings.is(Key::Dhcp) => "dhcp".to_owned(),
+        Some((address, _)) if !in_rig(address) => {
+            let why =
+                format!("{address}: the rig's network is 10.0.0.0/24, and .1 and .254 are taken");
+            return Err(Failed::say(why).help("mir run --ipv4 10.0.0.2/24, or --dhcp"));
+        }
+        Some((address, _)) => address.to_string(),
+        None => www::config::DEFAULT_IPV4.address.to_string(),
     };
     if let Some(bridge) = settings
         .get(Key::Bridge)
@@ -89,10 +87,10 @@ fn rig(configuration: &Configuration, port: u16) -> Result<ExitCode, Failed> {
         );
     }
     let dist = std::path::absolute(configuration.dist());
-    let dist = dist.map_err(|error| Failed::say(format!("the folder we are in: {error}")))?;
+    let dist = dist.map_err(|error| here(&error))?;
     let mut command = Command::new(checkout.join("scripts/xen-run"));
     command.arg(port.to_string()).arg(&dist);
-    command.args([address.to_string(), settings.http_port().to_owned()]);
+    command.args([&address, settings.http_port()]);
     command.arg(settings.get(Key::Name).unwrap_or("mir-www"));
     if settings.kv_ro() == KvRo::Fat {
         command.args(["files.img", "pages.img"]);
@@ -101,7 +99,7 @@ fn rig(configuration: &Configuration, port: u16) -> Result<ExitCode, Failed> {
 }
 
 fn in_rig(address: Ipv4Addr) -> bool {
-    address.octets()[..3] == [10, 0, 0] && !matches!(address.octets()[3], 0 | 1 | 255)
+    address.octets()[..3] == [10, 0, 0] && !matches!(address.octets()[3], 0 | 1 | 254 | 255)
 }
 
 /// Becomes another program.

@@ -21,6 +21,7 @@ use www::config::Platform;
 pub(crate) use self::file::File;
 pub(crate) use self::options::{Key, OPTIONS};
 use self::rules::Refusal;
+pub(crate) use self::words::{FILES_IMAGE, PAGES_IMAGE};
 
 /// Where a value comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

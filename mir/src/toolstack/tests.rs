@@ -32,11 +32,12 @@ fn fat() -> Domain {
 }
 
 /// What people find in the repository is what the tool writes. To write it:
-/// `MIR_WRITE_EXAMPLES=1 cargo test -p mir --lib examples`.
+/// `MIR_WRITE_EXAMPLES=1 cargo test -p mir --lib toolstack`.
 #[test]
 fn the_examples_are_what_is_generated() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../xl-configs");
-    for (name, text) in [("www.xl", xl(&domain(&[]))), ("www-fat.xl", xl(&fat()))] {
+    for (name, domain) in [("www.xl", domain(&[])), ("www-fat.xl", fat())] {
+        let text = xl(&domain, name);
         let path = folder.join(name);
         if std::env::var_os("MIR_WRITE_EXAMPLES").is_some() {
             std::fs::write(&path, &text).unwrap();
@@ -65,7 +66,7 @@ fn xl_reads_what_was_meant() {
     domain.vif.mac = Some("00:16:3e:00:00:01".to_owned());
     domain.disks[1].target = PathBuf::from("/it's a \\ \"disk\", mine");
     domain.extra = "--logs='net:debug, *:info' \"\\\"\"\n#".to_owned();
-    let text = xl(&domain);
+    let text = xl(&domain, "www.xl");
     let got = settings(&text);
     let names: Vec<_> = got.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(
@@ -212,7 +213,7 @@ fn nothing_is_wrong_with_what_is_generated() {
         for disk in &mut domain.disks {
             disk.target = PathBuf::from(format!("@{}", disk.target.display()));
         }
-        found(&xl(&domain))
+        found(&xl(&domain, "www.xl"))
     };
     assert_eq!(full(domain(&[])), [""; 0]);
     assert_eq!(full(fat()), [""; 0]);
@@ -220,7 +221,7 @@ fn nothing_is_wrong_with_what_is_generated() {
     words.extra = image::join(&["--ipv4=10.0.0.9/24".to_owned(), "--logs=*:info".to_owned()]);
     words.vif.ip = Some("10.0.0.3".to_owned());
     assert_eq!(full(words), [""; 0]);
-    let relative = found(&xl(&fat()));
+    let relative = found(&xl(&fat(), "www-fat.xl"));
     assert_eq!(relative.len(), 3, "{relative:?}");
     assert!(
         relative
@@ -397,7 +398,7 @@ proptest! {
         let mut domain = domain(&[]);
         domain.extra = image::join(&words);
         domain.name = name;
-        let text = xl(&domain);
+        let text = xl(&domain, "www.xl");
         let got = settings(&text);
         prop_assert_eq!(&got[0].1, &atom(&domain.name));
         let extra = got.iter().find(|(name, _)| name == "extra");

@@ -5,20 +5,22 @@ use std::path::Path;
 
 use super::{Domain, Vif};
 
-/// The text of a configuration, with comments for those who change it.
-pub fn xl(domain: &Domain) -> String {
+/// The text of a configuration, with comments for those who change it, that call it `file`.
+pub fn xl(domain: &Domain, file: &str) -> String {
     let mut out = String::new();
     // Writing to a string does not fail.
-    let _ = write(&mut out, domain);
+    let _ = write(&mut out, domain, &comment(file));
     out
 }
 
-fn write(out: &mut String, domain: &Domain) -> std::fmt::Result {
+/// A name in a comment, which ends where a line does.
+fn comment(name: &str) -> String {
+    name.replace(char::is_control, " ")
+}
+
+fn write(out: &mut String, domain: &Domain, file: &str) -> std::fmt::Result {
     let fat = !domain.disks.is_empty();
-    let (what, file) = match fat {
-        false => ("", "www.xl"),
-        true => (", the site on disks", "www-fat.xl"),
-    };
+    let what = if fat { ", the site on disks" } else { "" };
     write!(
         out,
         "# mir-www under Xen{what}:   sudo xl create -c {file}\n\
