@@ -53,8 +53,8 @@ fn ping_and_pages_by_both_protocols() {
     for line in [
         "tap0: 02:",
         "MTU 1500, checksums and segmentation are left out both ways",
-        "http://10.0.0.2/, 10.0.0.2/24, the default",
-        "http://[fd00::2]/, fd00::2/64, from --ipv6",
+        "http://10.0.0.2:80/, 10.0.0.2/24, the default",
+        "fd00::2/64, from --ipv6, if nobody else has it",
     ] {
         assert!(log.contains(line), "{line}: {log}");
     }

@@ -111,7 +111,7 @@ fn two_prefixes_beside_a_static_one() {
     small(&lan, &two);
     www.stop();
     let www = lan.www(&["--ipv6=fd00:3::7/64"]);
-    www.says("http://[fd00:3::7]/, fd00:3::7/64, from --ipv6");
+    www.says("fd00:3::7/64, from --ipv6");
     www.says("http://[fd00:3::7]:80/");
     small(&lan, "fd00:3::7");
     let (log, _) = www.stop();

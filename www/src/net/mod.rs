@@ -20,6 +20,7 @@
 //! | `shake`, `linger` | before a connection and after it, without a socket |
 //! | `entry`, `conn` | a connection, and what the service does with it |
 //! | `forge` | sockets made to measure |
+//! | `first` | the addresses to begin with |
 //! | `addresses` | our addresses, and how they come and go |
 //! | [`dhcp`], [`slaac`] | addresses learned from the network |
 //! | `groups` | which groups we listen to |
@@ -37,6 +38,7 @@ pub mod dhcp;
 mod egress;
 mod entry;
 mod ethernet;
+mod first;
 mod forge;
 mod groups;
 mod guard;

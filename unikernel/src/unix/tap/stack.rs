@@ -15,10 +15,9 @@ use mio::event::Event;
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 use rustix::rand::GetRandomFlags;
-use smoltcp::wire::{Ipv4Cidr, Ipv6Cidr};
 use www::Stack;
-use www::config::{Config, DEFAULT_IPV4, DEFAULT_TAP, Ipv6};
-use www::net::{Dhcp, Learn, Net, NetConn, Source, link_local};
+use www::config::{Config, DEFAULT_TAP, Given};
+use www::net::{Net, NetConn, Source};
 
 use super::address;
 use super::capture::Capture;
@@ -151,7 +150,7 @@ impl Direct {
         stack.memory = MEMORY;
         stack.send_buffer_max = SEND_BUFFER;
         stack.max_connections = connections;
-        addresses(config, &name, &mut stack);
+        stack.choose(config, Given::default(), address::hostname(), &name);
         let device = Device::new(tap, &name, mtu, capture);
         let net = Net::new(device, stack, www::net::Instant::ZERO);
         net.announce(www::net::Instant::ZERO);
@@ -300,35 +299,6 @@ fn agreed(offloads: Offloads) -> &'static str {
     }
 }
 
-/// Tells the stack which addresses it has and how to get others, and says where each comes from.
-fn addresses(config: &Config, tap: &str, stack: &mut www::net::Config) {
-    let port = config.http_port;
-    let mut learn = Learn::new();
-    if config.dhcp {
-        let hostname = address::hostname();
-        learn.dhcp = Some(Dhcp { hostname });
-        log::info!(target: "net", "asking for an IPv4 address by DHCP");
-    } else {
-        let (net, from) = match config.ipv4 {
-            Some(net) => (net, "from --ipv4"),
-            None => (DEFAULT_IPV4, "the default"),
-        };
-        stack.ipv4 = Some(Ipv4Cidr::new(net.address, net.prefix));
-        log::info!(target: "net", "{}, {net}, {from}", url(net.address.into(), "", port));
-    }
-    learn.slaac = config.ipv6 == Ipv6::Auto;
-    if let Some(net) = config.ipv6.asked() {
-        stack.ipv6.push(Ipv6Cidr::new(net.address, net.prefix));
-        log::info!(target: "net", "{}, {net}, from --ipv6", url(net.address.into(), "", port));
-    }
-    let local = link_local(stack.mac);
-    log::info!(target: "net", "{}, link-local", url(local.into(), tap, port));
-    if config.ipv4_gateway.is_some() || config.ipv6_gateway.is_some() {
-        log::info!(target: "net", "a gateway is not needed: answers go where the question came from");
-    }
-    stack.learn = Some(learn);
-}
-
 /// The URL of what serves at this address, of this interface if there is no other way to tell.
 fn url(address: IpAddr, interface: &str, port: u16) -> String {
     let zone = if interface.is_empty() { "" } else { "%" };
@@ -345,35 +315,6 @@ fn url(address: IpAddr, interface: &str, port: u16) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use www::config::{Command, Platform};
-
-    fn told(words: &[&str]) -> www::net::Config {
-        let words = ["--net=direct"].iter().chain(words).copied();
-        let Ok(Command::Serve(config)) = Command::parse(Platform::Unix, [], words) else {
-            panic!("arguments");
-        };
-        let mut stack = www::net::Config::new([2, 0, 0, 0, 0, 7], config.http_port, [7; 32]);
-        addresses(&config, "tap0", &mut stack);
-        stack
-    }
-
-    #[test]
-    fn where_addresses_come_from() {
-        let ipv4 = |words: &[&str]| told(words).ipv4.map(|own| own.to_string());
-        assert_eq!(ipv4(&[]).as_deref(), Some("10.0.0.2/24"));
-        assert_eq!(ipv4(&["--ipv4=10.9.0.7/8"]).as_deref(), Some("10.9.0.7/8"));
-        assert_eq!(ipv4(&["--dhcp"]), None);
-        let asks = |words: &[&str]| {
-            let learn = told(words).learn.unwrap();
-            (learn.dhcp.is_some(), learn.slaac)
-        };
-        assert_eq!(asks(&[]), (false, true));
-        assert_eq!(asks(&["--dhcp"]), (true, true));
-        assert_eq!(asks(&["--ipv6=link-local"]), (false, false));
-        let fixed = told(&["--ipv6=fd00::2/64"]);
-        assert_eq!(fixed.ipv6.len(), 1);
-        assert!(!fixed.learn.unwrap().slaac);
-    }
 
     #[test]
     fn urls() {
