@@ -170,7 +170,7 @@ fn banner(boot: &Boot) {
     );
     let mut before = boot.phases[0].1;
     for (phase, end) in boot.phases {
-        log::info!("boot: {phase} {} us", end.since(before).as_micros());
+        log::info!("boot: {phase} {} us", micros(end.since(before)));
         before = end;
     }
 }
@@ -223,7 +223,7 @@ async fn serve(
                 .map_or(ShutdownReason::Poweroff, |r| r.reason()));
         }
     };
-    log::info!("boot: network {} us", domain.now().since(begun).as_micros());
+    log::info!("boot: network {} us", micros(domain.now().since(begun)));
     if let Some(disks) = &disks {
         disks.start(&store, &spawn)?;
         let (disks, domain) = (disks.clone(), domain.clone());
@@ -258,7 +258,7 @@ async fn serve(
     );
     log::info!(
         "ran for {} us in {} us",
-        xen::cpu_time().as_micros(),
+        micros(xen::cpu_time()),
         domain.now().as_nanos() / 1000
     );
     service.drain();
@@ -278,6 +278,11 @@ async fn serve(
     Ok(reason)
 }
 
+/// Microseconds for the log: to write a number of 128 bits takes a kilobyte of the image.
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
 fn ready(domain: &Domain) {
     log::info!("ready {} us after entry", domain.now().as_nanos() / 1000);
 }
@@ -290,7 +295,7 @@ fn pack(boot: &Boot) -> Result<Pack<'static>, String> {
         [] => String::from("there is no site in this image: mir build -t xen puts one in"),
         _ => alloc::format!("the site in this image cannot be used: {error}"),
     })?;
-    let took = domain.now().since(begun).as_micros();
+    let took = micros(domain.now().since(begun));
     log::info!(
         "site: {} paths, {} bytes, checked in {took} us",
         pack.entries().len(),

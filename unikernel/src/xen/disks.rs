@@ -23,6 +23,7 @@ use www::fat::{FatStore, Limits};
 use www::pack::names::Part;
 
 use crate::disk::Disk;
+use crate::micros;
 
 /// The most that the cache takes if nothing is said.
 const CACHE_MAX: usize = 64 << 20;
@@ -265,7 +266,7 @@ impl Inner {
                 log::info!(
                     "{}: on {vdev}, after {} us; {} KiB free",
                     part.name(),
-                    self.domain.now().since(begun).as_micros(),
+                    micros(self.domain.now().since(begun)),
                     self.domain.memory().frames_free * PAGE_SIZE / 1024
                 );
             }

@@ -122,6 +122,11 @@ fn one_clear_line() {
         ),
         ("--access-log=on", "--access-log takes yes or no, not 'on'"),
         ("--net=direct", "--net has no effect on this platform"),
+        ("Zähler☃", "unknown argument 'Zähler☃': --help lists them"),
+        (
+            "\x1b[31m\u{9b}1m",
+            "unknown argument '\\u{1b}[31m\\u{9b}1m': --help lists them",
+        ),
         ("a\\\nb", "unknown argument 'a\\nb': --help lists them"),
         ("--http-port", "--http-port needs a value"),
         ("--logs=", "--logs needs a value"),
