@@ -16,6 +16,18 @@ use www::pack::{Page, Writer};
 /// Longer than anything takes here; a read that lasts so long fails.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Longer than images and folders are looked at again, many times over.
+pub const LONG: Duration = Duration::from_secs(60);
+
+/// Tries until it is so.
+pub fn until(what: &str, done: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !done() {
+        assert!(begun.elapsed() < LONG, "{what}");
+        std::thread::yield_now();
+    }
+}
+
 /// Length of `/large`.
 pub const LARGE: usize = 16 << 20;
 

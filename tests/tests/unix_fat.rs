@@ -7,11 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use tests::images::Images;
-use tests::unix::{Server, run};
+use tests::unix::{LONG, Server, run, until};
 use www::pack::Pack;
-
-/// Longer than an image is looked at again, many times over.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 fn serve(images: &Images) -> Server {
     let arguments = images.arguments();
@@ -27,15 +24,6 @@ fn status(server: &Server, path: &str) -> u16 {
     let answer = server.ask(path, "");
     let text = String::from_utf8_lossy(&answer[..answer.len().min(12)]);
     text.strip_prefix("HTTP/1.1 ").unwrap().parse().unwrap()
-}
-
-/// Asks until an answer is as wanted.
-fn until(what: &str, done: impl Fn() -> bool) {
-    let begun = Instant::now();
-    while !done() {
-        assert!(begun.elapsed() < PATIENCE, "{what}");
-        std::thread::yield_now();
-    }
 }
 
 fn answers_are_those_of_crunch(site: &Path) {
@@ -125,7 +113,7 @@ fn a_replaced_image_is_served_without_a_failed_request() {
         let asked = scope.spawn(|| {
             let mut answers = [0; 2];
             let begun = Instant::now();
-            while answers[1] < 20 && begun.elapsed() < PATIENCE {
+            while answers[1] < 20 && begun.elapsed() < LONG {
                 let answer = server.ask("/file.bin", "");
                 assert!(answer.starts_with(b"HTTP/1.1 200 "));
                 let is_new = answer.ends_with(b"\r\n\r\nand new");

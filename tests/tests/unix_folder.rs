@@ -12,11 +12,8 @@ use mir::pack::{Cache, pack};
 use mir::site::{Options, render};
 use rustix::process::Signal;
 use tempfile::TempDir;
-use tests::unix::{Server, binary, run};
+use tests::unix::{Server, binary, run, until};
 use www::pack::Pack;
-
-/// Longer than anything takes here.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 fn put(folder: &Path, name: &str, text: impl AsRef<[u8]>) {
     let path = folder.join(name);
@@ -79,14 +76,6 @@ fn small() -> TempDir {
     put(folder.path(), "content/blog/a.md", "# A\n\none\n");
     put(folder.path(), "static/file.bin", [0; 1000]);
     folder
-}
-
-fn until(what: &str, done: impl Fn() -> bool) {
-    let begun = Instant::now();
-    while !done() {
-        assert!(begun.elapsed() < PATIENCE, "{what}");
-        std::thread::yield_now();
-    }
 }
 
 fn answers_are_those_of_crunch(site: &Path) {
