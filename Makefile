@@ -14,6 +14,7 @@ MADE = --no-file --site $(SITE) --dist $(DIST)
 
 help:
 	@echo 'make build      dist/mir-www, the site as a program for Unix, and dist/mir, the tool'
+	@echo 'make tools      dist/mir and dist/fat alone, to configure and build with: docs/tutorial.md'
 	@echo 'make run        build, then serve the site at http://localhost:$(PORT)/'
 	@echo 'make xen        dist/mir-www.xen, the site as a Xen guest, and dist/www.xl to start it with'
 	@echo 'make xen-run    the guest under real Xen in QEMU, at http://localhost:$(PORT)/'

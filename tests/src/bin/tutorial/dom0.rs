@@ -4,15 +4,16 @@ use std::fmt::Write as _;
 use std::fs;
 use std::io;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
+use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::compare;
-use super::text::{Block, Section, Where};
+use super::process::{Errors, Processes};
+use super::text::{self, Block, Section, Where};
 
 /// Seconds for all of it, on a busy machine.
-const TIMEOUT: &str = "1500";
+const TIMEOUT: u16 = 1500;
 
 /// What is needed in dom0 of what is in `dist/`.
 const NEEDED: [&str; 4] = ["xen", "xl", "img", "xml"];
@@ -36,6 +37,7 @@ pub(crate) fn keep(dist: &Path) -> io::Result<TempDir> {
 pub(crate) fn run(
     sections: &[(Section, TempDir)],
     root: &Path,
+    processes: &Processes,
 ) -> io::Result<Vec<Result<usize, String>>> {
     let work = tempfile::tempdir()?;
     let mut script = String::from(PRELUDE);
@@ -44,8 +46,7 @@ pub(crate) fn run(
         fs::create_dir(&folder)?;
         for entry in fs::read_dir(images.path())? {
             let entry = entry?;
-            fs::rename(entry.path(), folder.join(entry.file_name()))
-                .or_else(|_| fs::copy(entry.path(), folder.join(entry.file_name())).map(drop))?;
+            fs::copy(entry.path(), folder.join(entry.file_name()))?;
         }
         // Writing to a string does not fail.
         let _ = writeln!(script, "section {} {i}", quoted(&root.to_string_lossy()));
@@ -53,49 +54,64 @@ pub(crate) fn run(
             let what = if block.serves { "serves" } else { "runs" };
             let _ = writeln!(script, "{what} {id} {}", quoted(&command.script));
         }
-        script.push_str("ends\n");
+        script.push_str("stop\n");
     }
-    fs::write(work.path().join("script"), script)?;
-    let output = Command::new("scripts/xen-rig")
-        .args(["run", "--timeout", TIMEOUT, "--put"])
+    let file = work.path().join("script");
+    fs::write(&file, script)?;
+    let mut rig = Command::new("scripts/xen-rig");
+    rig.args(["run", "--timeout", &TIMEOUT.to_string(), "--put"])
         .arg(format!("{}:/root/tutorial", work.path().display()))
-        .arg(work.path().join("script"))
-        .stdin(Stdio::null())
-        .stderr(Stdio::inherit())
-        .output()?;
-    let printed = String::from_utf8_lossy(&output.stdout).replace('\r', "");
-    let results = sections.iter().enumerate().map(|(i, (section, _))| {
-        let mut count = 0;
-        for (id, block, command) in commands(i, section) {
-            count += 1;
-            let at = format!("{}:{}", super::TUTORIAL, block.line);
-            let Some((status, text)) = result(&printed, &id) else {
-                return Err(format!("{at}: was not reached; the rig printed\n{printed}"));
-            };
-            let told = format!("--- command\n{}\n--- printed\n{text}---", command.script);
-            if status != 0 {
-                return Err(format!("{at}: status {status}\n{told}"));
+        .arg(file)
+        .current_dir(root);
+    let mut rig = processes.start(&mut rig, Errors::Shown)?;
+    // The rig's own limit begins when its packages are there.
+    let ended = rig.finish(Duration::from_secs(u64::from(TIMEOUT) * 2));
+    let printed = rig.printed().replace('\r', "");
+    let results = sections.iter().enumerate();
+    Ok(results
+        .map(
+            |(i, (section, _))| match (of_section(i, section, &printed), &ended) {
+                (Ok(_), Err(why)) => Err(format!("the rig {why}; it printed\n{printed}")),
+                (result, _) => result,
+            },
+        )
+        .collect())
+}
+
+/// What came of a section: how many commands there were, or the first that failed.
+fn of_section(at: usize, section: &Section, printed: &str) -> Result<usize, String> {
+    let mut count = 0;
+    let mut server = None;
+    for (id, block, command) in commands(at, section) {
+        count += 1;
+        let Some((status, text)) = result(printed, &id) else {
+            let why = "was not reached; all that the rig printed:";
+            return Err(command.failed(why, printed));
+        };
+        let right = match status {
+            0 => command.compare(text),
+            _ if block.serves => Err(format!("is not ready (status {status})")),
+            124 => Err(format!("takes more than {TO_ANSWER} seconds")),
+            _ => Err(format!("fails: status {status}")),
+        };
+        if let Err(why) = right {
+            let mut told = command.failed(&why, text);
+            if let Some(server) = server {
+                let _ = write!(told, "\n--- meanwhile the server\n{server}---");
             }
-            let mut prints = command.prints.clone();
-            if block.serves {
-                prints.push("...".to_owned());
-            }
-            if !command.prints.is_empty() && !compare::same(&prints, text) {
-                return Err(format!(
-                    "{at}: prints something else than\n{}\n{told}",
-                    command.prints.join("\n")
-                ));
-            }
+            return Err(told);
         }
-        Ok(count)
-    });
-    Ok(results.collect())
+        if block.serves {
+            server = Some(text);
+        }
+    }
+    Ok(count)
 }
 
 fn commands(
     section: usize,
     of: &Section,
-) -> impl Iterator<Item = (String, &Block, &super::text::Command)> {
+) -> impl Iterator<Item = (String, &Block, &text::Command)> {
     let blocks = of.blocks.iter().filter(|block| block.place == Where::Dom0);
     let all = blocks.flat_map(|block| block.commands.iter().map(move |command| (block, command)));
     all.enumerate()
@@ -113,13 +129,18 @@ fn result<'a>(printed: &'a str, id: &str) -> Option<(i32, &'a str)> {
     Some((rest.lines().next()?.trim().parse().ok()?, text))
 }
 
+/// Seconds for a command, and for a guest to be ready.
+const TO_ANSWER: u16 = 120;
+
 /// Functions of the script. A guest's console is read from a pipe that says nothing, for xl would end with it.
+/// What a command writes to `$BASH_ENV` is there for the next ones of its section. It has `TO_ANSWER` in it.
 const PRELUDE: &str = r#"
 cat >/usr/local/bin/sudo <<'END'
 #!/bin/sh
 exec "$@"
 END
 chmod +x /usr/local/bin/sudo
+export BASH_ENV=/root/section
 
 section() { # ROOT NUMBER
     root=$1
@@ -127,17 +148,20 @@ section() { # ROOT NUMBER
     rm -f "$root"/dist/*
     cp "/root/tutorial/$2"/* "$root/dist"
     cd "$root"
-    server=
+    : >"$BASH_ENV"
+    server= ready=0
 }
 
 runs() { # ID SCRIPT
+    [ "$ready" = 0 ] || return 0
     echo "@@ begin $1"
-    bash -euo pipefail -c "$2" </dev/null 2>&1
+    timeout 120 bash -euo pipefail -c "$2" </dev/null 2>&1
     echo "@@ end $1 $?"
 }
 
 serves() { # ID SCRIPT
     stop
+    [ "$ready" = 0 ] || return 0
     server=$1
     rm -f /root/says
     (sleep 100000 | bash -euo pipefail -c "$2" >/root/says 2>&1) &
@@ -146,18 +170,14 @@ serves() { # ID SCRIPT
 }
 
 stop() {
-    [ -n "$server" ] || return 0
     for id in $(xl list | awk 'NR > 1 && $2 != 0 { print $2 }'); do xl destroy "$id"; done
+    [ -n "$server" ] || return 0
     echo "@@ begin $server"
     cat /root/says
     echo "@@ end $server $ready"
     server=
 }
 
-ends() {
-    stop
-    for id in $(xl list | awk 'NR > 1 && $2 != 0 { print $2 }'); do xl destroy "$id"; done
-}
 "#;
 
 #[cfg(test)]
@@ -170,6 +190,29 @@ mod tests {
         assert_eq!(result(printed, "0.1"), Some((0, "a\nb\n")));
         assert_eq!(result(printed, "0.10"), Some((3, "")));
         assert_eq!(result(printed, "1.1"), None);
+    }
+
+    #[test]
+    fn sections_fail_by_their_first() {
+        let text = "## A\n```sh dom0 serves\na\n```\n```console dom0\n$ b\nsays 1\n$ c\n```\n";
+        let section = text::sections(text).unwrap().remove(0);
+        let told = |printed: &str| of_section(7, &section, printed);
+        let begin = "@@ begin 7.0\nserver\n@@ end 7.0 0\n@@ begin 7.1\nsays 2\n@@ end 7.1 0\n@@ begin 7.2\n";
+        assert_eq!(told(&format!("{begin}@@ end 7.2 0\n")), Ok(3));
+        let why = told(&format!("{begin}it\n@@ end 7.2 9\n")).unwrap_err();
+        assert!(why.contains(":8: fails: status 9") && why.contains("it\n---"));
+        assert!(why.contains("meanwhile the server\nserver\n"));
+        let why = told(&begin.replace("says 2", "says no")).unwrap_err();
+        assert!(why.contains(":6: prints something else"));
+        assert!(told(begin).unwrap_err().contains(":8: was not reached"));
+        let why = told("@@ begin 7.0\nserver\n@@ end 7.0 1\n").unwrap_err();
+        assert!(why.contains(":3: is not ready") && why.contains("server"));
+    }
+
+    #[test]
+    fn the_limit_is_the_scripts() {
+        let limit = TO_ANSWER.to_string();
+        assert_eq!(PRELUDE.matches(&limit).count(), 2);
     }
 
     #[test]

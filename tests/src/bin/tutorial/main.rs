@@ -1,11 +1,12 @@
 //! Runs the commands of docs/tutorial.md as they are written there, and compares what they print with what it says.
 //!
-//! docs/tests.md has the rules for those who write the tutorial. To be called in the project's folder, as root, with
-//! what `make fat` makes in `dist/`: `cargo run --release -p tests --bin tutorial [PART OF A HEADING]...`
+//! docs/tests.md has the rules for those who write the tutorial. To be called in the project's folder, as root, or as a user who
+//! may make network namespaces: `cargo run -p tests --bin tutorial [PART OF A HEADING]...`. `dist/` is changed.
 
 mod compare;
 mod dom0;
 mod host;
+mod process;
 mod text;
 
 use std::path::Path;
@@ -37,39 +38,41 @@ fn run(wanted: &[String]) -> Result<bool, Box<dyn std::error::Error>> {
         return Err("no section to run".into());
     }
     let root = std::env::current_dir()?;
+    let host = host::Host::new(&root)?;
     let kept = host::Kept::new(&root)?;
-    let shims = host::shims()?;
     let mut good = true;
     let mut later = Vec::new();
     for section in sections {
-        let here: Vec<_> = section
-            .blocks
-            .iter()
-            .filter(|block| block.place != Where::Dom0)
-            .collect();
-        let failed = host::run(&section.heading, &here, &root, shims.path());
-        good &= report(&section.heading, "", failed);
-        if section
-            .blocks
-            .iter()
-            .any(|block| block.place == Where::Dom0)
-        {
+        let section_good = report(&section.heading, "", host.run(&section));
+        good &= section_good;
+        if host.processes.interrupted() {
+            return Err("interrupted".into());
+        }
+        let in_dom0 = |block: &text::Block| block.place == Where::Dom0;
+        if section_good && section.blocks.iter().any(in_dom0) {
             let images = dom0::keep(&root.join("dist"))?;
             later.push((section, images));
         }
     }
     if !later.is_empty() {
-        good &= in_dom0(&later, &root)?;
+        good &= in_dom0(&later, &root, &host)?;
     }
     drop(kept);
     Ok(good)
 }
 
-fn in_dom0(sections: &[(Section, tempfile::TempDir)], root: &Path) -> std::io::Result<bool> {
+fn in_dom0(
+    sections: &[(Section, tempfile::TempDir)],
+    root: &Path,
+    host: &host::Host,
+) -> std::io::Result<bool> {
     let mut good = true;
-    let results = dom0::run(sections, root)?;
-    for ((section, _), failed) in sections.iter().zip(results) {
-        good &= report(&section.heading, ", in dom0", failed);
+    let results = dom0::run(sections, root, &host.processes)?;
+    if host.processes.interrupted() {
+        return Err(std::io::Error::other("interrupted"));
+    }
+    for ((section, _), result) in sections.iter().zip(results) {
+        good &= report(&section.heading, ", in dom0", result);
     }
     Ok(good)
 }
