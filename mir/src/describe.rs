@@ -8,6 +8,7 @@ use www::pack::{MANIFEST_VERSION, Pack, PackError};
 
 use crate::image::{self, About, Site};
 use crate::link::{self, Kind, LinkError};
+use crate::output::Shown;
 
 /// What a file is. Displayed, it is lines for people; serialized, it is `mir describe --json`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -179,20 +180,5 @@ impl fmt::Display for Description {
         let s = if site.paths == 1 { "" } else { "s" };
         writeln!(f, "{} path{s}, {} bytes", site.paths, site.bytes)?;
         writeln!(f, "sha-256   {}", site.sha256)
-    }
-}
-
-/// Text of a file, on one line and without what a terminal would obey.
-struct Shown<'a>(&'a str);
-
-impl fmt::Display for Shown<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for c in self.0.chars() {
-            match c.is_control() {
-                true => c.escape_default().fmt(f)?,
-                false => c.fmt(f)?,
-            }
-        }
-        Ok(())
     }
 }

@@ -20,6 +20,7 @@ pub mod describe;
 pub mod direct;
 pub mod fat;
 pub mod image;
+mod input;
 pub mod link;
 pub mod output;
 pub mod pack;

@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 
 use www::pack::Pack;
 
+use super::built::Stage;
 use super::site::Rendering;
-use super::{Failed, base, built, domain, fat, here, read, report, write};
+use super::{Failed, base, domain, fat, here, read, report, write};
 use crate::config::{Configuration, FILES_IMAGE, KvRo, PAGES_IMAGE, Target};
 use crate::fat::format::Wanted;
 use crate::image::{self, About};
@@ -55,6 +56,8 @@ pub(super) fn build(
     let program = read(&base)?;
     let words = configuration.words();
     let words = words.map_err(|error| here(&error))?;
+    let understood = image::check_words(target.platform(), &words);
+    understood.map_err(|error| Failed::say(format!("the program refuses this: {error}")))?;
     let content = content(configuration, &building.rendering)?;
     let payload = Payload {
         pack: &content.pack,
@@ -62,46 +65,46 @@ pub(super) fn build(
         about: &About::new(content.about).to_json(),
     };
     let image = output.map_or_else(|| dist.join(name), Path::to_owned);
-    let mut made = vec![name];
     let refused = |error| Failed::say(format!("{}: {error}", base.display()));
     // Nothing is written before all of it is known to be right.
-    let images = content.images.filter(|_| output.is_none());
-    let put_images = || match images {
-        Some(site) => {
-            made.extend([FILES_IMAGE, PAGES_IMAGE]);
-            let cache = building.rendering.cache();
-            fat::images(site, &cache, &dist, Wanted::default(), None)
-        }
-        None => Ok(()),
-    };
-    let total: usize = match target {
+    let (unix, xen);
+    let (parts, memory) = match target {
         Target::Unix => {
-            let linked = link::unix::link(&program, &payload).map_err(refused)?;
-            put_images()?;
-            write(&image, &linked.parts(), true)?;
-            linked.parts().iter().map(|part| part.len()).sum()
+            unix = link::unix::link(&program, &payload).map_err(refused)?;
+            (unix.parts().to_vec(), None)
         }
         Target::Xen => {
-            let linked = link::xen::link(&program, &payload).map_err(refused)?;
-            let memory = domain::memory(configuration, linked.bytes.len(), content.files)?;
-            put_images()?;
-            write(&image, &[&linked.bytes], false)?;
-            if output.is_none() {
-                made.extend(domain::write(configuration, memory)?);
-            }
-            linked.bytes.len()
+            xen = link::xen::link(&program, &payload).map_err(refused)?;
+            let memory = domain::memory(configuration, xen.bytes.len(), content.files)?;
+            (vec![&*xen.bytes], Some(memory))
         }
     };
+    let executable = target == Target::Unix;
+    match output {
+        Some(output) => write(output, &parts, executable)?,
+        None => {
+            let stage = Stage::new(&dist)?;
+            let mut made = vec![name];
+            if let Some(site) = content.images {
+                made.extend([FILES_IMAGE, PAGES_IMAGE]);
+                let (cache, place) = (building.rendering.cache(), (stage.place(), &*dist));
+                fat::images(site, &cache, place, Wanted::default(), None)?;
+            }
+            stage.write(name, &parts, executable)?;
+            if let Some(memory) = memory {
+                made.extend(domain::write(configuration, memory, &stage)?);
+            }
+            stage.finish(&made)?;
+        }
+    }
+    let total: usize = parts.iter().map(|part| part.len()).sum();
     let without_site = total - payload.pack.len();
     report(format_args!(
         "{}: {total} bytes, {without_site} without its site",
         image.display()
     ))?;
-    if output.is_none() {
-        built::add(&dist, &made)?;
-        if target == Target::Xen {
-            domain::how(&dist.join(domain::XL))?;
-        }
+    if output.is_none() && target == Target::Xen {
+        domain::how(&dist.join(domain::XL))?;
     }
     Ok(image)
 }

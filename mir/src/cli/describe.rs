@@ -5,6 +5,8 @@ use serde::Serialize;
 use super::given::{Common, Options};
 use super::{Failed, here, print};
 use crate::config::{Configuration, File, OPTIONS, Source, parts};
+use crate::image;
+use crate::output::Shown;
 
 /// An option, for whoever reads JSON.
 #[derive(Serialize)]
@@ -93,15 +95,16 @@ fn rows(configuration: &Configuration) -> Vec<Row> {
 
 fn text(description: &Description) -> String {
     let mut out = match &description.file {
-        Some(file) => format!("Configuration  {file}\n"),
+        Some(file) => format!("Configuration  {}\n", Shown(file)),
         None => "Configuration  defaults: no mir.toml here or above\n".to_owned(),
     };
     let words = match description.words.is_empty() {
         true => "none".to_owned(),
-        false => description.words.join(" "),
+        false => Shown(image::join(&description.words)).to_string(),
     };
     out.push_str(&format!("Built-in words {words}\n\nOptions\n"));
-    let wide = |row: &Row| row.value.chars().count();
+    let value = |row: &Row| Shown(&row.value).to_string();
+    let wide = |row: &Row| value(row).chars().count();
     let width = description
         .options
         .iter()
@@ -110,9 +113,7 @@ fn text(description: &Description) -> String {
         .unwrap_or(0)
         .min(32);
     for row in &description.options {
-        let Row {
-            name, value, from, ..
-        } = row;
+        let (name, value, from) = (row.name, value(row), Shown(&row.from));
         out.push_str(&format!("  {name:<16} {value:<width$}  {from}\n"));
     }
     out.push_str("\nParts\n");

@@ -5,12 +5,14 @@ use std::path::Path;
 use www::config::{Command, Platform};
 
 use super::build::XEN_IMAGE as IMAGE;
+use super::built::Stage;
 use super::{Failed, here, print, read, report, write as put};
-use crate::config::{Configuration, FILES_IMAGE, Key, KvRo, PAGES_IMAGE, Target};
+use crate::config::{Configuration, FILES_IMAGE, Key, KvRo, PAGES_IMAGE, Target, quoted};
 use crate::describe::{FileKind, describe};
 use crate::fat::volume::Volume;
-use crate::image;
+use crate::output::Shown;
 use crate::toolstack::{self, Disk, Domain, Memory, Severity, Vif, libvirt, memory_for, xl};
+use crate::{image, input};
 
 /// How much memory the domain gets, in MiB.
 pub(super) fn memory(
@@ -51,12 +53,12 @@ pub(super) fn memory(
 pub(super) fn write(
     configuration: &Configuration,
     memory: u64,
+    stage: &Stage,
 ) -> Result<[&'static str; 2], Failed> {
-    let dist = configuration.dist();
     let domain = domain(configuration, memory, String::new())?;
     let texts = [(XL, xl(&domain, XL)), (LIBVIRT, libvirt(&domain))];
     for (name, text) in &texts {
-        put(&dist.join(name), &[text.as_bytes()], false)?;
+        stage.write(name, &[text.as_bytes()], false)?;
     }
     Ok(texts.map(|(name, _)| name))
 }
@@ -71,6 +73,12 @@ fn domain(configuration: &Configuration, memory: u64, extra: String) -> Result<D
     let dist = configuration.dist();
     let place = std::path::absolute(&dist);
     let place = place.map_err(|error| Failed::say(format!("{}: {error}", dist.display())))?;
+    let plain = |path: &str| !path.chars().any(char::is_control);
+    if !place.to_str().is_some_and(plain) {
+        let why = "what starts a domain holds paths in UTF-8 without control characters";
+        let refused = Failed::say(format!("{}: {why}", place.display()));
+        return Err(refused.help("--dist DIR names another folder for what is built"));
+    }
     let given = |key| settings.get(key).map(str::to_owned);
     let disks = disks(configuration).iter().map(|(vdev, image)| Disk {
         vdev: (*vdev).to_owned(),
@@ -135,14 +143,15 @@ pub(super) fn of_image(configuration: &Configuration, file: &Path) -> Result<(),
 
 /// Says how xl starts a domain.
 pub(super) fn how(file: &Path) -> Result<(), Failed> {
-    let shown = file.display();
-    report(format_args!("{shown}: sudo xl create -c {shown} starts it"))
+    let (shown, word) = (file.display(), quoted(&file.display().to_string()));
+    report(format_args!("{shown}: sudo xl create -c {word} starts it"))
 }
 
 /// Says what is wrong with a configuration for xl.
 pub(super) fn check(file: &Path) -> Result<(), Failed> {
-    let text = read(file)?;
     let shown = file.display();
+    let text = input::read(file, input::TEXT);
+    let text = text.map_err(|error| Failed::say(format!("{shown}: {error}")))?;
     let text = String::from_utf8(text)
         .map_err(|_| Failed::say(format!("{shown}: this is not text in UTF-8")))?;
     let folder = file.parent().unwrap_or(Path::new(""));
@@ -153,7 +162,8 @@ pub(super) fn check(file: &Path) -> Result<(), Failed> {
             0 => String::new(),
             line => format!("{line}:"),
         };
-        out += &format!("{shown}:{line} {}: {}\n", finding.severity, finding.what);
+        let (severity, what) = (finding.severity, &finding.what);
+        out += &format!("{}:{line} {severity}: {what}\n", Shown(&shown));
     }
     print(&out)?;
     let errors = findings.iter().filter(|f| f.severity == Severity::Error);

@@ -59,7 +59,10 @@ pub(super) fn fat(name: &str, command: FatCommand) -> ExitCode {
         } => {
             let first = deterministic.then_some(FIRST_OF_1980);
             let made = site.render_at(first).and_then(|rendered| {
-                images(rendered, &site.cache(), &output, layout.wanted(), free)
+                let made = std::fs::create_dir_all(&output);
+                made.map_err(|why| Failed::say(format!("{}: {why}", output.display())))?;
+                let place = (&*output, &*output);
+                images(rendered, &site.cache(), place, layout.wanted(), free)
             });
             return made.map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS);
         }
@@ -74,11 +77,11 @@ pub(super) fn fat(name: &str, command: FatCommand) -> ExitCode {
     fat::command::run(&command, &mut terminal).into()
 }
 
-/// Writes a site as two images.
+/// Writes a site as two images, to a folder that may be called otherwise when all is done.
 pub(super) fn images(
     rendered: Rendered,
     cache: &Cache,
-    folder: &Path,
+    place: (&Path, &Path),
     wanted: Wanted,
     free: Option<u64>,
 ) -> Result<(), Failed> {
@@ -86,32 +89,32 @@ pub(super) fn images(
     let parts = [("files", volumes.files), ("pages", volumes.pages)];
     parts
         .into_iter()
-        .try_for_each(|(part, volume)| fat_image(folder, part, volume, wanted, free))
+        .try_for_each(|(part, volume)| fat_image(place, part, volume, wanted, free))
 }
 
 /// The first moment that FAT has, in seconds since 1970.
 const FIRST_OF_1980: u64 = 315_532_800;
 
 fn fat_image(
-    folder: &Path,
+    (folder, shown): (&Path, &Path),
     part: &str,
     volume: NewVolume,
     mut wanted: Wanted,
     free: Option<u64>,
 ) -> Result<(), Failed> {
-    let path = folder.join(part).with_extension("img");
-    let refused = |why: &dyn std::fmt::Display| Failed::say(format!("{}: {why}", path.display()));
+    let name = format!("{part}.img");
+    let (path, shown) = (folder.join(&name), shown.join(name));
+    let shown = shown.display();
+    let refused = |why: &dyn std::fmt::Display| Failed::say(format!("{shown}: {why}"));
     wanted.label = fat::format::label(part).ok();
     let free = free.unwrap_or_else(|| fat::site::free_for(&volume));
     let files = volume.files.len() + 1;
     let editor = fat::site::image(volume, &wanted, free).map_err(|why| refused(&why))?;
     let (kind, size, free) = (editor.boot().kind, editor.image_len(), editor.free());
-    std::fs::create_dir_all(folder).map_err(|why| refused(&why))?;
     editor
         .save(&path, &mut |_| ())
         .map_err(|why| refused(&why))?;
     report(format_args!(
-        "{}: {kind}, {size} bytes, {files} files, {free} bytes free",
-        path.display()
+        "{shown}: {kind}, {size} bytes, {files} files, {free} bytes free"
     ))
 }

@@ -6,7 +6,8 @@ use std::path::Path;
 use clap::ValueEnum;
 use www::pack::{Body, MANIFEST_VERSION, Pack, PackError};
 
-use super::{Failed, printed, read, report};
+use super::{Failed, print, printed, read};
+use crate::output::Shown;
 use crate::{describe, link};
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -21,7 +22,7 @@ pub(super) fn describe(file: &Path, json: bool) -> Result<(), Failed> {
     let described =
         described.map_err(|error| Failed::say(format!("{}: {error}", file.display())))?;
     match json {
-        true => report(format_args!("{}", described.to_json())),
+        true => print(&(described.to_json() + "\n")),
         false => printed(write!(io::stdout(), "{described}")),
     }
 }
@@ -32,14 +33,14 @@ pub(super) fn list(file: &Path) -> Result<(), Failed> {
             let variants = entry.variants();
             let variants = variants.map(|v| format!("{}={}", v.encoding.name(), v.body.len()));
             let variants = variants.collect::<Vec<_>>().join(",");
-            let (status, path) = (entry.status(), entry.path());
+            let (status, path) = (entry.status(), Shown(entry.path()));
             match entry.location() {
                 "" => writeln!(
                     out,
                     "{status} {} {variants} {path}",
-                    field(entry.media_type())
+                    Shown(field(entry.media_type()))
                 )?,
-                location => writeln!(out, "{status} - - {path} -> {location}")?,
+                location => writeln!(out, "{status} - - {path} -> {}", Shown(location))?,
             }
         }
         Ok(Ok(()))

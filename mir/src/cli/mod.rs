@@ -30,7 +30,8 @@ use self::generate::Completed;
 use self::given::{Common, Options};
 use self::look::Encoding;
 use self::site::Site;
-use crate::output;
+use crate::input;
+use crate::output::{self, Shown};
 
 /// Builds web sites into packs, and packs into the programs that serve them.
 #[derive(Parser)]
@@ -181,7 +182,10 @@ pub fn main() -> ExitCode {
     // As `fat` the program is that command alone.
     let program = std::env::args_os().next().map(PathBuf::from);
     if program.is_some_and(|name| name.file_stem() == Some("fat".as_ref())) {
-        return fat::fat("fat", FatArgs::parse().command);
+        return match FatArgs::try_parse() {
+            Ok(args) => fat::fat("fat", args.command),
+            Err(error) => not_parsed(&error, error.exit_code() as u8),
+        };
     }
     let args = match Args::try_parse() {
         Ok(args) => args,
@@ -189,10 +193,7 @@ pub fn main() -> ExitCode {
             // The statuses of `fat` are its own, whatever it is called by.
             let fat = std::env::args_os().nth(1).is_some_and(|word| word == "fat");
             let wrong = if fat { error.exit_code() as u8 } else { USAGE };
-            let status = if error.use_stderr() { wrong } else { 0 };
-            // Whoever reads it may have seen enough.
-            let _ = error.print();
-            return ExitCode::from(status);
+            return not_parsed(&error, wrong);
         }
     };
     let moved = args.folder.as_deref().map(std::env::set_current_dir);
@@ -204,6 +205,16 @@ pub fn main() -> ExitCode {
         Ok(status) => status,
         Err(Failed(status)) => ExitCode::from(status),
     }
+}
+
+/// Says what is wrong with the arguments, or what they ask for: help, the version.
+fn not_parsed(error: &clap::Error, wrong: u8) -> ExitCode {
+    let printed = printed(error.print().and_then(|()| io::stdout().flush()));
+    ExitCode::from(match printed {
+        _ if error.use_stderr() => wrong,
+        Ok(()) => 0,
+        Err(Failed(status)) => status,
+    })
 }
 
 fn act(command: Command) -> Result<ExitCode, Failed> {
@@ -328,9 +339,14 @@ impl Failed {
     }
 }
 
-/// A line on the standard error, whose reader may be gone.
 fn complain(kind: &str, what: &dyn std::fmt::Display) {
-    let _ = writeln!(io::stderr(), "{kind}: {what}");
+    tell(format_args!("{kind}: {what}"));
+}
+
+/// A line on the standard error, whose reader may be gone. What names and files say is shown, and
+/// not obeyed.
+fn tell(line: impl std::fmt::Display) {
+    let _ = writeln!(io::stderr(), "{}", Shown(line));
 }
 
 /// Whether only what goes wrong is said.
@@ -359,7 +375,8 @@ fn here(error: &io::Error) -> Failed {
 
 /// Text on the standard output.
 fn print(text: &str) -> Result<(), Failed> {
-    printed(io::stdout().write_all(text.as_bytes()))
+    let mut out = io::stdout().lock();
+    printed(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
 }
 
 /// A line on the standard output. `println!` would panic if that is closed.
@@ -367,7 +384,7 @@ fn report(line: std::fmt::Arguments<'_>) -> Result<(), Failed> {
     if QUIET.load(Ordering::Relaxed) {
         return Ok(());
     }
-    printed(writeln!(io::stdout(), "{line}"))
+    printed(writeln!(io::stdout(), "{}", Shown(line)))
 }
 
 /// What became of writing to the standard output.
@@ -380,7 +397,8 @@ fn printed(done: io::Result<()>) -> Result<(), Failed> {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Failed> {
-    std::fs::read(path).map_err(|error| Failed::say(format!("{}: {error}", path.display())))
+    input::read(path, input::IMAGE)
+        .map_err(|error| Failed::say(format!("{}: {error}", path.display())))
 }
 
 fn write(path: &Path, parts: &[&[u8]], executable: bool) -> Result<(), Failed> {

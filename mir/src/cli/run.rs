@@ -7,7 +7,7 @@ use std::process::{Command, ExitCode};
 use super::build::{Building, build};
 use super::given::{Common, Options};
 use super::{Failed, base, here, note, report};
-use crate::config::{Configuration, Key, KvRo, Target, value};
+use crate::config::{Configuration, Key, KvRo, Target, quoted, value};
 
 /// Builds, and starts what was built. Comes back only if that is over or did not start.
 pub(super) fn run(
@@ -42,7 +42,7 @@ pub(super) fn run(
             let xl = configuration.dist().join("www.xl");
             report(format_args!(
                 "This machine runs Xen. Start it with: sudo xl create -c {}",
-                xl.display()
+                quoted(&xl.display().to_string())
             ))?;
             Ok(ExitCode::SUCCESS)
         }
@@ -106,12 +106,9 @@ fn in_rig(address: Ipv4Addr) -> bool {
 fn start(command: &mut Command) -> Result<ExitCode, Failed> {
     use std::os::unix::process::CommandExt;
     let name = Path::new(command.get_program()).display().to_string();
-    let mut shown = vec![name.clone()];
-    shown.extend(
-        command
-            .get_args()
-            .map(|word| word.to_string_lossy().into_owned()),
-    );
+    let mut shown = vec![quoted(&name)];
+    let words = command.get_args().map(|word| word.to_string_lossy());
+    shown.extend(words.map(|word| quoted(&word)));
     note(shown.join(" "));
     Err(Failed::say(format!("{name}: {}", command.exec())))
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::given::configured;
-use super::{Failed, report};
+use super::{Failed, report, tell};
 use crate::fat::command::source_date_epoch;
 use crate::pack::{self, Cache};
 use crate::site::{self, Options, Rendered};
@@ -73,7 +73,7 @@ impl Rendering {
         exists(site)?;
         let rendered = site::render(site, Options { modified });
         let rendered = rendered.map_err(|problems| {
-            problems.iter().for_each(|problem| eprintln!("{problem}"));
+            problems.iter().for_each(tell);
             let (count, s) = (problems.len(), if problems.len() == 1 { "" } else { "s" });
             Failed::say(format!(
                 "{}: {count} error{s}, nothing written",
@@ -81,10 +81,10 @@ impl Rendering {
             ))
         })?;
         for problem in rendered.warnings.iter().take(SHOWN) {
-            eprintln!("warning: {problem}");
+            tell(format_args!("warning: {problem}"));
         }
         if let Some(more) = rendered.warnings.len().checked_sub(SHOWN + 1) {
-            eprintln!("warning: {} more broken links", more + 1);
+            tell(format_args!("warning: {} more broken links", more + 1));
         }
         let (shown, count) = (site.display(), rendered.items.len());
         report(format_args!("{shown}: {count} pages and files"))?;

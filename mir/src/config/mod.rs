@@ -12,10 +12,9 @@ pub(crate) mod value;
 mod words;
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::{fmt, io};
 
-#[cfg(test)]
 use www::config::Platform;
 
 pub(crate) use self::file::File;
@@ -57,6 +56,15 @@ pub(crate) enum KvRo {
     Crunch,
     Fat,
     Direct,
+}
+
+impl Target {
+    pub(crate) fn platform(self) -> Platform {
+        match self {
+            Self::Unix => Platform::Unix,
+            Self::Xen => Platform::Xen,
+        }
+    }
 }
 
 impl Settings {
@@ -102,14 +110,6 @@ impl Settings {
         }
     }
 
-    #[cfg(test)]
-    pub(crate) fn platform(&self) -> Platform {
-        match self.target() {
-            Target::Unix => Platform::Unix,
-            Target::Xen => Platform::Xen,
-        }
-    }
-
     pub(crate) fn is(&self, key: Key) -> bool {
         self.get(key) == Some("yes")
     }
@@ -134,7 +134,7 @@ impl Settings {
 }
 
 /// A word as a shell reads it back.
-fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "-_./:,+=@%".contains(c);
     if !text.is_empty() && text.chars().all(plain) {
         return text.to_owned();
@@ -271,11 +271,22 @@ impl Configuration {
     }
 
     /// The words that an image has built in: what was given, but for defaults.
-    pub(crate) fn words(&self) -> std::io::Result<Vec<String>> {
-        let absolute =
-            |path: &Path| std::io::Result::Ok(std::path::absolute(path)?.display().to_string());
-        let (site, dist) = (absolute(&self.site())?, absolute(&self.dist())?);
-        Ok(words::words(&self.settings, &site, &dist))
+    pub(crate) fn words(&self) -> io::Result<Vec<String>> {
+        let settings = &self.settings;
+        // The program knows none but full paths, and words are text.
+        let absolute = |path: PathBuf, wanted: bool| match wanted {
+            true => {
+                let path = std::path::absolute(path)?;
+                let text = path.to_str().map(str::to_owned);
+                let shown = path.display();
+                text.ok_or_else(|| io::Error::other(format!("{shown}: this path is not UTF-8")))
+            }
+            false => Ok(String::new()),
+        };
+        let images = settings.kv_ro() == KvRo::Fat && settings.target() == Target::Unix;
+        let site = absolute(self.site(), settings.kv_ro() == KvRo::Direct)?;
+        let dist = absolute(self.dist(), images)?;
+        Ok(words::words(settings, &site, &dist))
     }
 }
 

@@ -104,7 +104,7 @@ fn all(mut each: impl FnMut(Settings)) {
 fn taken(settings: &Settings) -> Result<(), String> {
     let words = words::words(settings, "/the/site", "/the/dist");
     let words = words.iter().map(String::as_str);
-    let parsed = Command::parse(settings.platform(), words, []);
+    let parsed = Command::parse(settings.target().platform(), words, []);
     parsed.map(|_| ()).map_err(|error| error.to_string())
 }
 

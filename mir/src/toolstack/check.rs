@@ -1,5 +1,6 @@
 //! What is wrong with a configuration for `xl`, for a guest of ours.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::path::Path;
 
@@ -10,7 +11,8 @@ use super::disk::Disk;
 use super::keys::KEYS;
 use super::memory_for;
 use crate::describe::{Description, FileKind, describe};
-use crate::image;
+use crate::output::Shown;
+use crate::{image, input};
 
 /// Something that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -70,14 +72,11 @@ impl Findings {
 
     fn add(&mut self, line: usize, severity: Severity, what: String) {
         // What the file says is shown on one line, whatever it says.
-        let what = what.chars().flat_map(|c| match c.is_control() {
-            true => c.escape_default().collect::<Vec<_>>(),
-            false => vec![c],
-        });
+        let what = Shown(what).to_string();
         self.0.push(Finding {
             line,
             severity,
-            what: what.collect(),
+            what,
         });
     }
 
@@ -121,15 +120,15 @@ impl Findings {
     }
 
     fn names(&mut self, settings: &[Setting]) {
-        for (at, setting) in settings.iter().enumerate() {
+        let mut before = HashSet::new();
+        for setting in settings {
             if !KEYS.contains(&setting.name.as_str()) {
                 self.warning(
                     setting.line,
                     format!("xl does not know '{}', and ignores it", setting.name),
                 );
             }
-            let before = settings[..at].iter().any(|s| s.name == setting.name);
-            if before && !setting.adds {
+            if !before.insert(&setting.name) && !setting.adds {
                 self.warning(
                     setting.line,
                     format!("'{}' was said before: this one counts", setting.name),
@@ -184,7 +183,7 @@ impl Findings {
                 format!("kernel '{path}': for a reboot xl looks for it from /"),
             );
         }
-        let described = match std::fs::read(folder.join(path)) {
+        let described = match input::read(&folder.join(path), input::IMAGE) {
             Ok(bytes) => describe(&bytes).map_err(|error| error.to_string()),
             Err(error) => Err(error.to_string()),
         };

@@ -6,3 +6,4 @@ mod hostile;
 mod live;
 mod own;
 mod site;
+mod terminal;
