@@ -79,6 +79,17 @@ pub fn check_words(platform: Platform, words: &[String]) -> Result<(), ConfigErr
     Command::parse(platform, words.iter().map(String::as_str), []).map(|_| ())
 }
 
+/// Whether the program understands this as the value of `--logs`, which it reads after all others.
+pub fn check_logs(value: &str) -> bool {
+    value.split(',').all(|rule| {
+        let (part, level) = match rule.rsplit_once(':') {
+            Some((part, level)) => (part, level),
+            None => ("*", rule),
+        };
+        !part.trim().is_empty() && level.trim().parse::<log::LevelFilter>().is_ok()
+    })
+}
+
 /// Words as one command line, of which [`www::config::split`] makes the words again.
 pub fn join(words: &[String]) -> String {
     let words: Vec<_> = words.iter().map(|word| quote(word)).collect();

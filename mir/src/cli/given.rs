@@ -1,6 +1,6 @@
 //! The options of `configure`, `describe`, `build` and `run`, and the file that they go on top of.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Arg, ArgMatches, FromArgMatches};
@@ -17,7 +17,7 @@ pub(super) struct Common {
     pub(super) file: Option<PathBuf>,
     /// Look at no configuration: only arguments and defaults count
     #[arg(long, conflicts_with = "configuration")]
-    no_file: bool,
+    pub(super) no_file: bool,
     /// Say nothing but what goes wrong
     #[arg(short, long)]
     pub(super) quiet: bool,
@@ -80,7 +80,11 @@ impl clap::Args for Options {
                     .require_equals(true)
                     .default_missing_value("yes")
                     .value_name(kind.placeholder()),
-                _ => arg.value_parser(checked).value_name(kind.placeholder()),
+                // That a number is too small is said of it, and not of an option `-5`.
+                _ => arg
+                    .allow_negative_numbers(true)
+                    .value_parser(checked)
+                    .value_name(kind.placeholder()),
             }
         }))
     }
@@ -97,10 +101,7 @@ impl Common {
         let path = match &self.file {
             _ if self.no_file => None,
             Some(path) => Some(path.clone()),
-            None => file::find(&here).map(|path| match path.strip_prefix(&here) {
-                Ok(short) => short.to_owned(),
-                Err(_) => path,
-            }),
+            None => found(&here),
         };
         self.merged(path, options)
     }
@@ -113,13 +114,12 @@ impl Common {
     ) -> Result<Configuration, Failed> {
         super::quiet(self.quiet);
         let here = place()?;
-        let file = path.as_deref().map(File::read).transpose();
-        let file = file.map_err(Unsettled::File);
+        let file = read(path)?;
         let root = match &file {
-            Ok(Some(file)) => shorter(file.folder(), &here),
-            _ => PathBuf::new(),
+            Some(file) => shorter(file.folder(), &here),
+            None => PathBuf::new(),
         };
-        let merged = file.and_then(|file| Configuration::merge(file, options.0, root));
+        let merged = Configuration::merge(file, options.0, root);
         let configuration = merged.map_err(|unsettled| refused(&unsettled))?;
         let name = configuration
             .file
@@ -128,14 +128,40 @@ impl Common {
             .unwrap_or_default();
         for (key, given, reason) in &configuration.dropped {
             if let Source::File(line) = given.source {
-                let (key, text) = (key.name(), &given.text);
+                let known = key.known();
+                let (key, value) = (known.name, known.kind.write(&given.text));
                 note(format_args!(
-                    "{name}:{line}: {key} = {text} does not count: {reason}"
+                    "{name}:{line}: {key} = {value} does not count: {reason}"
                 ));
             }
         }
         Ok(configuration)
     }
+
+    /// The arguments alone, and the file at this place, to be written anew.
+    pub(super) fn reset(
+        &self,
+        path: Option<PathBuf>,
+        options: Options,
+    ) -> Result<Configuration, Failed> {
+        super::quiet(self.quiet);
+        let merged = Configuration::merge(None, options.0, PathBuf::new());
+        let mut configuration = merged.map_err(|unsettled| refused(&unsettled))?;
+        configuration.file = read(path)?;
+        Ok(configuration)
+    }
+}
+
+/// The file that is here, or in a folder above.
+pub(super) fn found(here: &Path) -> Option<PathBuf> {
+    let path = file::find(here)?;
+    let short = path.strip_prefix(here).map(Path::to_owned);
+    Some(short.unwrap_or(path))
+}
+
+fn read(path: Option<PathBuf>) -> Result<Option<File>, Failed> {
+    let file = path.as_deref().map(File::read).transpose();
+    file.map_err(|lines| refused(&Unsettled::File(lines)))
 }
 
 /// What holds if no option is given.
@@ -144,7 +170,7 @@ pub(super) fn configured() -> Result<Configuration, Failed> {
 }
 
 /// The folder we are in needs no name.
-fn shorter(folder: PathBuf, here: &std::path::Path) -> PathBuf {
+fn shorter(folder: PathBuf, here: &Path) -> PathBuf {
     if folder == here || folder.as_os_str() == "." {
         PathBuf::new()
     } else {

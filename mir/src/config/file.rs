@@ -1,18 +1,15 @@
 //! `mir.toml`: found, read, and changed with what a person wrote into it left alone.
 
-use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::{Component, Path, PathBuf};
 
 use toml_edit::{Document, DocumentMut, Item, RawString};
 
 use super::{Key, OPTIONS, Settings, Source, options};
-use crate::output;
+use crate::{input, output};
 
 /// Its name.
 pub(crate) const NAME: &str = "mir.toml";
-
-/// The most that is read of one.
-const MOST: u64 = 1 << 20;
 
 const HEADER: &str = "\
 # What `mir build` makes. `mir describe` shows all options and what holds, `mir help configure` says
@@ -51,12 +48,8 @@ impl File {
     /// Reads a file; a mistake is a line with the file's name and the number of the line.
     pub(crate) fn read(path: &Path) -> Result<Self, Vec<String>> {
         let shown = path.display();
-        let mut bytes = Vec::new();
-        let read = std::fs::File::open(path).and_then(|f| f.take(MOST + 1).read_to_end(&mut bytes));
-        read.map_err(|error| vec![format!("{shown}: {error}")])?;
-        if bytes.len() as u64 > MOST {
-            return Err(vec![format!("{shown}: larger than {MOST} bytes")]);
-        }
+        let bytes = input::read(path, input::TEXT);
+        let bytes = bytes.map_err(|error| vec![format!("{shown}: {error}")])?;
         let text = String::from_utf8(bytes).map_err(|error| {
             let line = line_at(error.as_bytes(), error.utf8_error().valid_up_to());
             vec![format!("{shown}:{line}: not UTF-8 text")]
@@ -78,7 +71,8 @@ impl File {
 /// The file in this folder or in the next above that has one.
 pub(crate) fn find(from: &Path) -> Option<PathBuf> {
     let mut files = from.ancestors().map(|folder| folder.join(NAME));
-    files.find(|file| file.is_file())
+    // What has that name and cannot be read is said, not passed by.
+    files.find(|file| file.symlink_metadata().is_ok())
 }
 
 /// The folder that a path is in.
@@ -170,7 +164,18 @@ fn edited(old: Option<&File>, settings: &Settings) -> Result<String, toml_edit::
             }
         }
     }
-    Ok(document.to_string())
+    let text = document.to_string();
+    // The crate that edits knows no other ends of lines than ours.
+    let theirs = old.is_some_and(|old| old.text.contains("\r\n") && !bare_line_feed(&old.text));
+    Ok(match theirs {
+        true => text.replace("\r\n", "\n").replace('\n', "\r\n"),
+        false => text,
+    })
+}
+
+fn bare_line_feed(text: &str) -> bool {
+    text.split_inclusive('\n')
+        .any(|line| line.ends_with('\n') && !line.ends_with("\r\n"))
 }
 
 /// Lines of a comment.
@@ -197,9 +202,7 @@ pub(crate) fn save(path: &Path, old: Option<&File>, settings: &Settings) -> io::
     if old.is_some_and(|old| old.text == text) {
         return Ok(false);
     }
-    // Where the file is a link, what it leads to is written.
-    let place = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    output::write(&place, &[text.as_bytes()], false)?;
+    output::write(path, &[text.as_bytes()], false)?;
     Ok(true)
 }
 
@@ -212,19 +215,50 @@ pub(crate) fn rebase(settings: &mut Settings, root: &Path) -> io::Result<()> {
         else {
             continue;
         };
-        let (here, root) = (
-            std::path::absolute(&given.text)?,
-            std::path::absolute(root)?,
-        );
-        let path = match here.strip_prefix(&root) {
-            Ok(below) if below.as_os_str().is_empty() => Path::new("."),
-            Ok(below) => below,
-            Err(_) => &here,
-        };
-        let text = path.display().to_string();
+        let given = PathBuf::from(&given.text);
+        let mut path = relative(&straight(&given)?, &straight(root)?);
+        // A full path that leads elsewhere is meant as one.
+        if given.is_absolute() && path.starts_with("..") {
+            path = given;
+        }
+        let text = path.to_str().ok_or_else(|| {
+            io::Error::other(format!("a path that is not UTF-8: {}", path.display()))
+        })?;
         settings.set(key, text, Source::Argument);
     }
     Ok(())
+}
+
+/// A full path without `..`, but for those behind a symbolic link, which lead elsewhere than they
+/// seem to.
+fn straight(path: &Path) -> io::Result<PathBuf> {
+    let mut out = PathBuf::new();
+    for part in std::path::absolute(path)?.components() {
+        let up = part == Component::ParentDir && !out.ends_with("..") && !out.is_symlink();
+        if !(up && out.pop()) {
+            out.push(part);
+        }
+    }
+    Ok(out)
+}
+
+/// The way from one folder to another, where that is short.
+fn relative(path: &Path, from: &Path) -> PathBuf {
+    for (above, folder) in from.ancestors().enumerate() {
+        // The root alone is not something that both are in.
+        if folder.parent().is_none() && above > 0 {
+            break;
+        }
+        if let Ok(below) = path.strip_prefix(folder) {
+            let ups = std::iter::repeat_n(Component::ParentDir, above);
+            let way: PathBuf = ups.chain(below.components()).collect();
+            return match way.as_os_str().is_empty() {
+                true => ".".into(),
+                false => way,
+            };
+        }
+    }
+    path.to_owned()
 }
 
 #[cfg(test)]
@@ -285,11 +319,62 @@ mod tests {
     }
 
     #[test]
+    fn ends_of_lines_stay() {
+        let old = file("# mine\r\nmemory = 8 # why\r\n");
+        let mut settings = old.settings.clone();
+        assert_eq!(edited(Some(&old), &settings).unwrap(), old.text);
+        settings.set(Key::Target, "xen", Source::Argument);
+        assert_eq!(
+            edited(Some(&old), &settings).unwrap(),
+            "# mine\r\nmemory = 8 # why\r\n\r\n# What it runs on\r\ntarget = \"xen\"\r\n"
+        );
+        let mixed = file("# mine\r\nmemory = 8\n");
+        let text = edited(Some(&mixed), &settings).unwrap();
+        assert!(text.ends_with("target = \"xen\"\n"), "{text:?}");
+    }
+
+    #[test]
+    fn a_path_is_written_as_the_way_from_the_file() {
+        for (path, root, way) in [
+            ("/p/site", "/p", "site"),
+            ("/p", "/p", "."),
+            ("/club", "/p", "/club"),
+            ("/home/club/site", "/home/p", "../club/site"),
+            ("/home", "/home/p/q", "../.."),
+            ("/", "/p", "/"),
+        ] {
+            let found = relative(Path::new(path), Path::new(root));
+            assert_eq!(found, Path::new(way), "{path} from {root}");
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path().canonicalize().unwrap();
+        let at = |name: &str| folder.join(name);
+        assert_eq!(straight(&at("a/b/../../c/./d")).unwrap(), at("c/d"));
+        assert_eq!(straight(Path::new("/../x")).unwrap(), Path::new("/../x"));
+        #[cfg(unix)]
+        {
+            std::os::unix::fs::symlink("/usr/lib", at("link")).unwrap();
+            assert_eq!(straight(&at("link/../x")).unwrap(), at("link/../x"));
+        }
+    }
+
+    #[test]
+    fn what_has_the_name_and_is_no_file_is_not_passed_by() {
+        let folder = tempfile::tempdir().unwrap();
+        let below = folder.path().join("below");
+        std::fs::create_dir_all(below.join(NAME)).unwrap();
+        std::fs::write(folder.path().join(NAME), "").unwrap();
+        assert_eq!(find(&below), Some(below.join(NAME)));
+        assert!(File::read(&below.join(NAME)).is_err());
+    }
+
+    #[test]
     fn what_is_written_is_read_back() {
         let mut settings = Settings::default();
         settings.set(Key::Dhcp, "yes", Source::Argument);
         settings.set(Key::Memory, "64", Source::Argument);
-        settings.set(Key::Logs, "net:debug,\"x\"", Source::Argument);
+        settings.set(Key::Site, "a \"b\" c", Source::Argument);
+        settings.set(Key::Logs, "net:debug,*:info", Source::Argument);
         let text = edited(None, &settings).unwrap();
         assert!(text.starts_with(HEADER), "{text}");
         assert_eq!(parse(&text).unwrap().arguments(), settings.arguments());
@@ -345,7 +430,7 @@ mod tests {
                 "site = \"x\"",
                 "dhcp = false",
                 "memory=8",
-                "\"logs\" = '''x'''",
+                "\"logs\" = '''off'''",
                 "  kv_ro = \"crunch\"",
                 "# a comment",
                 "",

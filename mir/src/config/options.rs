@@ -110,7 +110,7 @@ pub(crate) const OPTIONS: [Known; 22] = [
         "Open pages load themselves again when the site changes (kv_ro direct)"),
     known(Key::AccessLog, "access-log", Kind::Flag, "yes; no on xen", SERVICE,
         "Log each request"),
-    known(Key::Logs, "logs", Kind::Text, "info", SERVICE,
+    known(Key::Logs, "logs", Kind::Levels, "info", SERVICE,
         "What is logged: off, error, warn, info, debug or trace, or target:LEVEL,*:LEVEL"),
     known(Key::Name, "name", Kind::Name, "mir-www", DOMAIN,
         "The domain's name"),
@@ -148,7 +148,9 @@ pub(crate) fn nearest(name: &str) -> Option<&'static str> {
         .iter()
         .map(|known| (distance(&name, &plain(known.name)), known.name));
     let (away, found) = near.min()?;
-    (away <= 2.max(name.chars().count() / 3)).then_some(found)
+    // As many letters as that are not a name that was mistyped, but another.
+    let length = name.chars().count();
+    (away <= 2.max(length / 3) && away < length).then_some(found)
 }
 
 /// Letters to add, remove or change.
@@ -187,5 +189,7 @@ mod tests {
         assert_eq!(nearest("Bridges"), Some("bridge"));
         assert_eq!(nearest("something else"), None);
         assert_eq!(nearest(""), None);
+        assert_eq!(nearest("a"), None);
+        assert_eq!(nearest("ma"), Some("mac"));
     }
 }

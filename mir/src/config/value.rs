@@ -4,6 +4,9 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use toml_edit::Value;
+use www::config::{Command, Platform};
+
+use crate::image;
 
 /// What an option takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +33,8 @@ pub(crate) enum Kind {
     Interface,
     /// The name of a domain.
     Name,
-    Text,
+    /// What is logged.
+    Levels,
     Folder,
 }
 
@@ -49,7 +53,7 @@ impl Kind {
             Self::Ipv4Net | Self::Ipv6Net => "ADDRESS/PREFIX",
             Self::Mac => "MAC",
             Self::Interface | Self::Name => "NAME",
-            Self::Text => "LEVELS",
+            Self::Levels => "LEVELS",
             Self::Folder => "DIR",
         }
     }
@@ -69,10 +73,14 @@ impl Kind {
             Self::Ipv6 => "an address such as fe80::1".into(),
             Self::Ipv6Net => "an address such as 2001:db8::2/64, auto or link-local".into(),
             Self::Mac => "an address such as 02:00:00:00:00:01".into(),
-            Self::Interface => "a name of at most 15 bytes".into(),
-            Self::Name => "a name of letters, digits and . _ - +, of at most 64".into(),
-            Self::Text => "a line of text".into(),
-            Self::Folder => "a folder".into(),
+            Self::Interface => "a name of at most 15 letters, digits and . _ - @".into(),
+            Self::Name => {
+                "a name of at most 64 letters, digits and . _ - +, not of digits alone".into()
+            }
+            Self::Levels => "levels such as warn, or net:debug,*:info".into(),
+            Self::Folder => {
+                format!("a folder's name, of at most {LONGEST} bytes without control characters")
+            }
         }
     }
 
@@ -91,20 +99,21 @@ impl Kind {
             }
             Self::Size => size(text),
             Self::Ipv4 => text.parse().is_ok_and(|a: Ipv4Addr| host4(a)),
-            Self::Ipv4Net => ipv4(text).is_some_and(|(a, _)| host4(a)),
+            Self::Ipv4Net => ipv4(text).is_some() && taken("ipv4", text),
             Self::Ipv6 => text.parse().is_ok_and(|a: Ipv6Addr| host6(a)),
             Self::Ipv6Net => {
-                matches!(text, "auto" | "link-local") || ipv6(text).is_some_and(|(a, _)| host6(a))
+                matches!(text, "auto" | "link-local") || ipv6(text).is_some() && taken("ipv6", text)
             }
             Self::Mac => mac(text),
             Self::Interface => interface(text),
             Self::Name => {
                 let all = |c: char| c.is_ascii_alphanumeric() || "._-+".contains(c);
-                (1..=64).contains(&text.len()) && text.chars().all(all)
+                // xl takes a name of digits for a domain's number.
+                let number = text.bytes().all(|byte| byte.is_ascii_digit());
+                named(text, 64) && text.chars().all(all) && !number
             }
-            Self::Text | Self::Folder => {
-                (1..=LONGEST).contains(&text.len()) && !text.chars().any(char::is_control)
-            }
+            Self::Levels => line(text) && image::check_logs(text),
+            Self::Folder => line(text),
         };
         good.then(|| text.to_owned()).ok_or(self.takes())
     }
@@ -192,9 +201,25 @@ fn mac(text: &str) -> bool {
     bytes.is_some_and(|b| b.len() == 6 && b[0] & 1 == 0 && b.iter().any(|byte| *byte != 0))
 }
 
+/// Fewer than Linux has: what a shell, xl and libvirt take as it is.
 fn interface(text: &str) -> bool {
-    let good = |c: char| !c.is_whitespace() && !c.is_control() && !"/%,'\"=".contains(c);
-    (1..=15).contains(&text.len()) && text.chars().all(good) && !matches!(text, "." | "..")
+    let good = |c: char| c.is_ascii_alphanumeric() || "._-@".contains(c);
+    named(text, 15) && text.chars().all(good)
+}
+
+/// What is neither a folder nor, on a command line, an option.
+fn named(text: &str, most: usize) -> bool {
+    (1..=most).contains(&text.len()) && !text.starts_with('-') && !matches!(text, "." | "..")
+}
+
+fn line(text: &str) -> bool {
+    (1..=LONGEST).contains(&text.len()) && !text.chars().any(char::is_control)
+}
+
+/// Whether the program itself takes this address to listen on.
+fn taken(name: &str, text: &str) -> bool {
+    let word = format!("--{name}={text}");
+    Command::parse(Platform::Unix, [word.as_str()], []).is_ok()
 }
 
 #[cfg(test)]
@@ -204,7 +229,7 @@ mod tests {
     #[test]
     fn what_is_taken_and_what_is_not() {
         let number = Kind::Number { least: 8, most: 64 };
-        let table: [(Kind, &[&str], &[&str]); 11] = [
+        let table: [(Kind, &[&str], &[&str]); 13] = [
             (Kind::Choice(&["a", "b"]), &["a", "b"], &["", "c", "A"]),
             (Kind::Flag, &["yes", "no"], &["true", "", "1"]),
             (number, &["8", "64"], &["7", "65", "-8", "+8", "8.0", ""]),
@@ -221,7 +246,13 @@ mod tests {
             (
                 Kind::Ipv4Net,
                 &["10.0.0.1/24", "10.0.0.1"],
-                &["10.0.0.1/33", "10.0.0/8", "255.255.255.255/8"],
+                &[
+                    "10.0.0.1/33",
+                    "10.0.0/8",
+                    "255.255.255.255/8",
+                    "10.0.0.0/24",
+                    "10.0.0.255/24",
+                ],
             ),
             (Kind::Ipv6, &["fe80::1"], &["::", "ff02::1", "10.0.0.1"]),
             (
@@ -242,9 +273,32 @@ mod tests {
             (
                 Kind::Interface,
                 &["xenbr0", "tap-1"],
-                &["", "sixteen-letters-", "a b", "a/b", "a,b", "..", "a'b"],
+                &[
+                    "",
+                    "sixteen-letters-",
+                    "a b",
+                    "a/b",
+                    "a,b",
+                    "..",
+                    "a'b",
+                    "a;b",
+                    "-a",
+                    "a:0",
+                    "$(a)",
+                    "ü",
+                ],
             ),
-            (Kind::Text, &["net:debug,*:info"], &["", "a\nb", "a\x1bb"]),
+            (
+                Kind::Name,
+                &["www", "7up", "a+b"],
+                &["", "7", "-a", "a b", ".."],
+            ),
+            (
+                Kind::Levels,
+                &["net:debug,*:info", "WARN", "net: debug, *:off"],
+                &["", "a\nb", "loud", "net:", ":info", "info,", "net"],
+            ),
+            (Kind::Folder, &["a b", "/", "é"], &["", "a\nb", "a\x1bb"]),
         ];
         for (kind, good, bad) in table {
             good.iter()
@@ -260,7 +314,7 @@ mod tests {
             (Kind::Flag, "yes", "true"),
             (Kind::Number { least: 0, most: 9 }, "7", "7"),
             (Kind::Size, "4M", "\"4M\""),
-            (Kind::Text, "a \"b\"", "'a \"b\"'"),
+            (Kind::Folder, "a \"b\"", "'a \"b\"'"),
         ] {
             let written = kind.write(text);
             assert_eq!(written.to_string(), value);

@@ -235,6 +235,32 @@ mod tests {
 
     use super::*;
 
+    #[test]
+    fn what_the_tool_lets_pass_is_understood() {
+        for value in [
+            "info",
+            "OFF",
+            "net:debug",
+            " *:warn , net: trace",
+            "a:b:c:error",
+            "loud",
+            "net",
+            "net:",
+            ":info",
+            "",
+            ",",
+            "info,",
+            "*:info,x",
+            "info:",
+            " ",
+            "é:info",
+            "debug\n",
+        ] {
+            let understood = Filter::parse(value).is_ok();
+            assert_eq!(mir::image::check_logs(value), understood, "{value:?}");
+        }
+    }
+
     /// A reader that takes nothing before it is told to.
     struct Slow {
         go: Receiver<()>,
