@@ -7,7 +7,7 @@ use www::config::{Command, Platform};
 use super::build::XEN_IMAGE as IMAGE;
 use super::built::Stage;
 use super::{Failed, here, print, read, report, write as put};
-use crate::config::{Configuration, FILES_IMAGE, Key, KvRo, PAGES_IMAGE, Target, quoted};
+use crate::config::{Configuration, FILES_IMAGE, Key, KvRo, PAGES_IMAGE, Target, file, quoted};
 use crate::describe::{FileKind, describe};
 use crate::fat::volume::Volume;
 use crate::output::Shown;
@@ -137,7 +137,16 @@ pub(super) fn of_image(configuration: &Configuration, file: &Path) -> Result<(),
     };
     let domain = domain(configuration, memory, extra)?;
     let name = file.file_name().unwrap_or_default().to_string_lossy();
-    put(file, &[xl(&domain, &name).as_bytes()], false)?;
+    let text = xl(&domain, &name);
+    // Where `mir build` writes it, it is one of the files that `mir build` made.
+    let folder = file::folder(file).canonicalize().ok();
+    if name == XL && folder.is_some() && folder == dist.canonicalize().ok() {
+        let stage = Stage::new(&dist)?;
+        stage.write(XL, &[text.as_bytes()], false)?;
+        stage.finish(&[XL])?;
+    } else {
+        put(file, &[text.as_bytes()], false)?;
+    }
     how(file)
 }
 
