@@ -21,6 +21,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use clap::error::{ContextKind, ContextValue};
 use clap::{Parser, Subcommand};
 
 use self::build::Building;
@@ -30,6 +31,7 @@ use self::generate::Completed;
 use self::given::{Common, Options};
 use self::look::Encoding;
 use self::site::Site;
+use crate::config::options::of_a_run;
 use crate::input;
 use crate::output::{self, Shown};
 
@@ -209,6 +211,11 @@ pub fn main() -> ExitCode {
 
 /// Says what is wrong with the arguments, or what they ask for: help, the version.
 fn not_parsed(error: &clap::Error, wrong: u8) -> ExitCode {
+    if let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidArg)
+        && let Some(why) = of_a_run(word.trim_start_matches('-'))
+    {
+        return ExitCode::from(Failed::usage(format!("{word}: {why}")).0);
+    }
     let printed = printed(error.print().and_then(|()| io::stdout().flush()));
     ExitCode::from(match printed {
         _ if error.use_stderr() => wrong,

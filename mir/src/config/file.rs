@@ -101,10 +101,10 @@ fn parse(text: &str) -> Result<Settings, Vec<(usize, String)>> {
         let line = line(span);
         let Some(known) = options::find(name) else {
             let near = options::nearest(name);
-            let near = near.map_or_else(
-                || "`mir help configure` lists the options".to_owned(),
-                |near| format!("did you mean `{near}`?"),
-            );
+            let near = options::of_a_run(name).unwrap_or_else(|| match near {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => "`mir help configure` lists the options".to_owned(),
+            });
             wrong.push((
                 line,
                 format!("unknown option `{}`: {near}", name.escape_debug()),

@@ -140,6 +140,12 @@ pub(crate) fn find(name: &str) -> Option<&'static Known> {
     OPTIONS.iter().find(|known| known.name == name)
 }
 
+/// Why an argument of the program is none of these, if it holds for one run and not for an image.
+pub(crate) fn of_a_run(name: &str) -> Option<String> {
+    let found = ["pcap", "pack"].into_iter().find(|known| *known == name)?;
+    Some(format!("it holds for one run: mir run -- --{found}=FILE"))
+}
+
 /// The option that was perhaps meant: few letters are different.
 pub(crate) fn nearest(name: &str) -> Option<&'static str> {
     let plain = |text: &str| text.to_lowercase().replace('_', "-");
@@ -191,5 +197,16 @@ mod tests {
         assert_eq!(nearest(""), None);
         assert_eq!(nearest("a"), None);
         assert_eq!(nearest("ma"), Some("mac"));
+    }
+
+    #[test]
+    fn what_holds_for_a_run_is_an_argument_of_the_program() {
+        for name in ["pcap", "pack"] {
+            assert!(find(name).is_none());
+            let help = www::config::help(www::config::Platform::Unix).to_string();
+            assert!(help.contains(&format!("--{name}=FILE")), "{help}");
+            assert!(of_a_run(name).is_some());
+        }
+        assert_eq!(of_a_run("pcaps"), None);
     }
 }
