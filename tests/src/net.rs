@@ -170,6 +170,18 @@ pub struct World {
     dirty: Arc<Flag>,
 }
 
+impl Drop for World {
+    /// Tasks of [`World::serve`] hold the list that they are in.
+    fn drop(&mut self) {
+        for tasks in [&self.tasks.new, &self.tasks.list] {
+            let tasks = tasks
+                .try_borrow_mut()
+                .map(|mut tasks| std::mem::take(&mut *tasks));
+            drop(tasks);
+        }
+    }
+}
+
 /// A host that is shown each frame that the server sends, and gives the frames that it answers.
 pub type Neighbour = Box<dyn FnMut(Instant, &[u8]) -> Vec<Vec<u8>>>;
 

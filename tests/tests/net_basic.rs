@@ -54,3 +54,22 @@ fn a_large_response_arrives_whole() {
     let stats = world.net.stats();
     assert!(stats.grown >= 1, "{stats:?}");
 }
+
+/// A fuzzer makes thousands of them.
+#[test]
+fn a_world_leaves_nothing_behind() {
+    let held = std::rc::Rc::new(());
+    let there = std::rc::Rc::downgrade(&held);
+    let mut world = World::new(config(), Abilities::default(), Abilities::default());
+    world.serve(move |conn| {
+        let held = held.clone();
+        async move {
+            echo(conn).await;
+            drop(held);
+        }
+    });
+    let handle = world.connect();
+    assert_eq!(world.ask(handle, b"hello", 5), b"hello");
+    drop(world);
+    assert!(there.upgrade().is_none());
+}
