@@ -53,6 +53,25 @@ fn a_chosen_address_is_checked_and_used() {
     assert!(at(Event::Verified(chosen)) < at(Event::Use(chosen)));
 }
 
+/// `turn` stops when there is nothing left to do; then nothing is due.
+#[test]
+fn two_that_end_at_once() {
+    let mut link = Link::new();
+    link.run(secs(5));
+    link.hear(&[option(prefix(1), 60, 60), option(prefix(2), 60, 60)]);
+    // The first is somebody else's, so that nobody is told of its end.
+    let first = ours(prefix(1));
+    let by = link.slaac.claimed(first.address(), OTHER, link.now);
+    assert_eq!(by, Some(Event::Duplicate(first, OTHER)));
+    link.now += secs(60);
+    let events = link.after();
+    assert!(
+        events.contains(&Event::Expired(ours(prefix(2)))),
+        "{events:?}"
+    );
+    assert!(link.slaac.deadline(link.now) > link.now);
+}
+
 #[test]
 fn a_duplicate_is_not_used() {
     for wait in [0, 100, 600, 1000] {

@@ -253,10 +253,13 @@ impl Slaac {
         if !self.news.is_empty() {
             return Some(Step::Event(self.news.remove(0)));
         }
-        for at in 0..self.entries.len() {
+        let mut at = 0;
+        while let Some(left) = self.entries.len().checked_sub(at).filter(|left| *left > 0) {
             if let Some(step) = self.step(at, now) {
                 return Some(step);
             }
+            // One that was removed in silence has left its place to the next.
+            at += usize::from(self.entries.len() == at + left);
         }
         if self.solicit_at <= now {
             self.solicitations -= 1;
