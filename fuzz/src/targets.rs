@@ -1,5 +1,6 @@
 //! The targets, by the part of the system that they are for.
 
+mod addresses;
 mod blkfront;
 mod fat;
 mod guest;
@@ -60,6 +61,8 @@ targets! {
     1000 pack image,
     3000 fat fat_volume,
     120 net tcp_ip,
+    2000 addresses dhcp,
+    2000 addresses slaac,
     3000 netfront netif_wire,
     3000 netfront netif_assembler,
     3000 netfront checksums,

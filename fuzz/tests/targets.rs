@@ -40,6 +40,8 @@ targets! {
     image,
     fat_volume,
     tcp_ip,
+    dhcp,
+    slaac,
     netif_wire,
     netif_assembler,
     checksums,
