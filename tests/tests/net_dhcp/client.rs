@@ -94,6 +94,53 @@ fn a_short_lease_is_renewed_from_its_server() {
 }
 
 #[test]
+fn that_nobody_answers_is_said_once() {
+    let mut link = Link::new(vec![]);
+    let start = link.now;
+    link.run(Duration::from_secs(600), never);
+    let (at, event) = link.events[0];
+    assert_eq!((link.events.len(), event), (1, Event::Unanswered));
+    assert!((10..15).contains(&(at - start).secs()), "{at}");
+    // There is an address, until it is lost: then it may be said once more.
+    link.servers.push(Server::new(1, 30));
+    link.bound();
+    link.servers.clear();
+    link.events.clear();
+    link.run(Duration::from_secs(600), never);
+    let said: Vec<_> = link.events.iter().map(|(_, event)| *event).collect();
+    assert!(
+        matches!(said[..], [Event::Lost(..), Event::Unanswered]),
+        "{said:?}"
+    );
+}
+
+/// As on a machine that has slept.
+#[test]
+fn a_lease_that_has_ended_before_it_was_used_is_not_used() {
+    let mut link = Link::new(vec![Server::new(1, 30)]);
+    link.run(secs(5), |link| link.probes.len() == 3);
+    link.servers.clear();
+    link.now += secs(40);
+    link.run(secs(2), never);
+    assert_eq!((&link.events[..], &link.announced[..]), (&[][..], &[][..]));
+    assert_eq!(link.kinds(), [DISCOVER, REQUEST, DISCOVER]);
+}
+
+#[test]
+fn an_offer_of_no_use_is_said_once() {
+    for lease in [0, 1, 3] {
+        let useless = Server::new(1, lease);
+        let mut link = Link::new(vec![useless.clone()]);
+        link.run(Duration::from_secs(600), never);
+        let said: Vec<_> = link.events.iter().map(|(_, event)| *event).collect();
+        assert_eq!(said, [Event::Unusable(useless.id)]);
+        // Beside one that is of use it does no harm.
+        link.servers.push(Server::new(2, 30));
+        link.bound();
+    }
+}
+
+#[test]
 fn silence_is_asked_less_and_less_often() {
     let mut link = Link::new(vec![]);
     link.run(Duration::from_secs(3600), never);

@@ -15,6 +15,7 @@ use super::entry::{End, NEVER};
 use super::ethernet::EthernetAddress;
 use super::guard::Identity;
 use super::ingress::Bucket;
+use super::lines::Lines;
 use super::reply;
 use super::slaac::{self, Slaac};
 use super::stats::Refusal;
@@ -32,8 +33,7 @@ pub(super) const PLACES: usize = 8;
 /// When to try again if the device was full.
 const RETRY: Duration = Duration::from_millis(10);
 const DEFEND_INTERVAL: Duration = Duration::from_secs(10);
-/// Lines of log and router advertisements a second: neighbours may say much.
-const LINES: u32 = 10;
+/// Router advertisements a second: neighbours may say much.
 const ADVERTISEMENTS: u32 = 10;
 
 /// An address that is ours.
@@ -119,7 +119,7 @@ pub(super) struct Addressing {
     /// A configured IPv4 address that is to be announced, since somebody claims it.
     defend: bool,
     defended: Option<Instant>,
-    lines: Bucket,
+    lines: Lines,
     advertisements: Bucket,
     /// The frame that is to be sent.
     frame: Vec<u8>,
@@ -134,7 +134,7 @@ impl Addressing {
             mtu: [None; 2],
             defend: false,
             defended: None,
-            lines: Bucket::new(LINES, now),
+            lines: Lines::new(now),
             advertisements: Bucket::new(ADVERTISEMENTS, now),
             frame: Vec::new(),
         }
@@ -330,12 +330,12 @@ impl Core {
             return Err(Refusal::Configuration);
         };
         let heard = dhcp.receive(from, payload, self.now);
-        let event = heard.map_err(|_| Refusal::Configuration)?;
-        if let Some(event) = event {
+        if let Ok(Some(event)) = heard {
             self.on_dhcp(event);
         }
+        // What is of no use may be worth a line.
         self.look();
-        Ok(())
+        heard.map(drop).map_err(|_| Refusal::Configuration)
     }
 
     fn advertised(&mut self, source: Ipv6Addr, message: &[u8]) -> Result<(), Refusal> {
@@ -386,13 +386,20 @@ impl Core {
         }
     }
 
-    /// A line in the log, if there were not too many lately.
+    /// A line in the log, if there were not too many lately. Those that were are counted.
     #[cold]
     #[inline(never)]
     fn say(&mut self, level: Level, line: fmt::Arguments<'_>) {
-        if self.addressing.lines.take(self.now) {
-            log::log!(target: "net", level, "{line}");
+        if !log::log_enabled!(target: "net", level) {
+            return;
         }
+        let Some(unsaid) = self.addressing.lines.take(self.now) else {
+            return;
+        };
+        if unsaid > 0 {
+            log::warn!(target: "net", "{unsaid} lines about addresses were left out");
+        }
+        log::log!(target: "net", level, "{line}");
     }
 
     #[inline(never)]

@@ -43,6 +43,7 @@ mod forge;
 mod groups;
 mod guard;
 mod ingress;
+mod lines;
 mod linger;
 mod random;
 mod reply;

@@ -24,6 +24,8 @@ use core::net::Ipv4Addr;
 use smoltcp::time::{Duration, Instant};
 use smoltcp::wire::Ipv4Cidr;
 
+/// DISCOVERs after which it is said that nobody answers: 12 s.
+const PATIENCE: u32 = 2;
 /// REQUESTs that one offer is worth: 28 s.
 const REQUESTS: u32 = 3;
 /// Probes for somebody who has the address already. RFC 5227 has seconds between them, for links
@@ -128,6 +130,10 @@ pub enum Event {
     Defended(Ipv4Addr, EthernetAddress),
     /// The server refused what it had offered.
     Refused(Ipv4Addr),
+    /// No server has answered for some seconds. Said once, until there is an address.
+    Unanswered,
+    /// This server offers or grants what cannot be used. Said once, until there is an address.
+    Unusable(Ipv4Addr),
 }
 
 impl fmt::Display for Event {
@@ -156,6 +162,12 @@ impl fmt::Display for Event {
                 write!(f, "{address} is ours, and {by} claims it")
             }
             Event::Refused(server) => write!(f, "{server} refuses what it has offered"),
+            Event::Unanswered => f.write_str("no server answers; it is asked on"),
+            Event::Unusable(server) => write!(
+                f,
+                "{server} offers no lease of {} s or more, or an address or mask that no host can have",
+                Lease::SHORTEST
+            ),
         }
     }
 }
@@ -233,6 +245,10 @@ pub struct Client {
     failures: u32,
     /// A server that has let us down; another is preferred next time.
     shunned: Option<Ipv4Addr>,
+    /// It was said that nobody answers.
+    unanswered: bool,
+    /// An answer that is of no use, and whether that was said.
+    unusable: Option<(Ipv4Addr, bool)>,
 }
 
 impl Client {
@@ -260,6 +276,8 @@ impl Client {
             defended: None,
             failures: 0,
             shunned: None,
+            unanswered: false,
+            unusable: None,
         }
     }
 
@@ -299,6 +317,9 @@ impl Client {
     /// When to [`poll`](Self::poll).
     #[must_use]
     pub fn deadline(&self) -> Instant {
+        if let Some((_, false)) = self.unusable {
+            return Instant::ZERO;
+        }
         match self.left {
             0 => self.due,
             _ => self.due.min(self.arp_at),
@@ -308,6 +329,10 @@ impl Client {
     /// Does the next thing that is due. To be called until there is none.
     #[inline(never)]
     pub fn poll(&mut self, now: Instant) -> Option<Step> {
+        if let Some((server, said @ false)) = &mut self.unusable {
+            *said = true;
+            return Some(Step::Event(Event::Unusable(*server)));
+        }
         // Each round sends something or comes nearer to a state in which something is sent.
         while self.deadline() <= now {
             if self.left > 0 && self.arp_at <= now {
@@ -323,6 +348,13 @@ impl Client {
             }
             match self.state {
                 State::Waiting => self.ask(State::Selecting, now),
+                State::Selecting if self.sent >= PATIENCE && !self.unanswered => {
+                    self.unanswered = true;
+                    // Somebody who answers wrongly does answer.
+                    if self.unusable.is_none() {
+                        return Some(Step::Event(Event::Unanswered));
+                    }
+                }
                 State::Selecting => {
                     self.due = now + self.backoff();
                     return Some(self.send(Kind::Discover, false, now));
@@ -335,8 +367,11 @@ impl Client {
                     self.due = now + self.backoff();
                     return Some(self.send(Kind::Request, true, now));
                 }
+                // Whoever has slept may come too late.
+                State::Probing if self.lease.expires_at <= now => self.restart(now),
                 State::Probing => {
                     (self.failures, self.shunned) = (0, None);
+                    (self.unanswered, self.unusable) = (false, None);
                     self.state = State::Bound;
                     self.due = self.lease.renew_at;
                     (self.left, self.arp_at) = (ANNOUNCEMENTS, now);
@@ -396,6 +431,20 @@ impl Client {
     ) -> Result<Option<Event>, Ignored> {
         let xid = self.awaits().ok_or(Ignored::Unexpected)?;
         let reply = Reply::parse(payload, self.mac, xid)?;
+        let server = reply.server;
+        let heard = self.take(from, reply, now);
+        if heard == Err(Ignored::Unusable) && self.unusable.is_none() {
+            self.unusable = Some((server, false));
+        }
+        heard
+    }
+
+    fn take(
+        &mut self,
+        from: EthernetAddress,
+        reply: Reply,
+        now: Instant,
+    ) -> Result<Option<Event>, Ignored> {
         let its_server = reply.server == self.lease.server;
         let its_address = reply.address == self.address();
         match (self.state, reply.kind) {
