@@ -22,7 +22,8 @@ pub fn write(path: &Path, parts: &[&[u8]], executable: bool) -> io::Result<()> {
         _ => Path::new("."),
     };
     std::fs::create_dir_all(folder)?;
-    let mut file = temporary(folder, executable)?;
+    // The name of the temporary file would say nothing to anybody.
+    let mut file = temporary(folder, executable).map_err(|error| error.kind())?;
     put(file.as_file_mut(), parts)?;
     keep_mode(&file, &path, executable)?;
     file.persist(&path)?;

@@ -52,6 +52,9 @@ pub(super) fn build(
         Target::Unix => "mir-www",
         Target::Xen => XEN_IMAGE,
     };
+    if output.is_none() {
+        super::site::apart(&configuration.site(), &dist)?;
+    }
     let base = base::find(target, building.base.as_deref(), &configuration.root)?;
     let program = read(&base)?;
     let words = configuration.words();

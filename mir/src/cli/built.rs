@@ -83,7 +83,7 @@ impl Stage {
             .permissions(mode(0o777))
             .tempdir_in(dist);
         Ok(Self {
-            new: Some(new.map_err(refused)?),
+            new: Some(new.map_err(|error| refused(error.kind().into()))?),
             folder,
             _lock: lock,
         })

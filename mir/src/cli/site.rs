@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use super::given::configured;
-use super::{Failed, report, tell};
+use super::{Failed, here, report, tell};
+use crate::config::file;
 use crate::fat::command::source_date_epoch;
 use crate::pack::{self, Cache};
 use crate::site::{self, Options, Rendered};
@@ -39,6 +40,30 @@ pub(super) fn exists(site: &Path) -> Result<(), Failed> {
     }
     let missing = Failed::say(format!("{}: there is no such folder", site.display()));
     Err(missing.help("--site DIR names the site's folder"))
+}
+
+/// Refuses to build into what is served.
+pub(super) fn apart(site: &Path, dist: &Path) -> Result<(), Failed> {
+    let straight = |path: &Path| file::straight(path).map_err(|error| here(&error));
+    let (whole, place) = (straight(site)?, straight(dist)?);
+    let Ok(below) = place.strip_prefix(whole) else {
+        return Ok(());
+    };
+    let flat = !site.join("content").is_dir();
+    let served = match below.components().next().map(|part| part.as_os_str()) {
+        Some(part) if part == "content" || part == "static" => true,
+        Some(part) => {
+            let hidden = part.as_encoded_bytes().starts_with(b".");
+            flat && part != "templates" && !hidden
+        }
+        None => flat,
+    };
+    if !served {
+        return Ok(());
+    }
+    let why = "it lies in the site, so what is built would be served with it";
+    let refused = Failed::usage(format!("--dist {}: {why}", dist.display()));
+    Err(refused.help("--dist DIR names another folder; or put what is served into site/content"))
 }
 
 impl Site {

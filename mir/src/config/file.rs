@@ -231,7 +231,7 @@ pub(crate) fn rebase(settings: &mut Settings, root: &Path) -> io::Result<()> {
 
 /// A full path without `..`, but for those behind a symbolic link, which lead elsewhere than they
 /// seem to.
-fn straight(path: &Path) -> io::Result<PathBuf> {
+pub(crate) fn straight(path: &Path) -> io::Result<PathBuf> {
     let mut out = PathBuf::new();
     for part in std::path::absolute(path)?.components() {
         let up = part == Component::ParentDir && !out.ends_with("..") && !out.is_symlink();

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::walk::{Source, Walker};
 use super::{config, theme};
+use crate::config::file;
 use crate::problem::{Problem, What};
 
 /// All files of a site, each kind sorted by name.
@@ -47,7 +48,8 @@ impl Scan {
         }
         let flat = !folder.join("content").is_dir();
         let content = if flat {
-            walker.files("", &[config::FILE, theme::FOLDER, "static"])
+            let others = [config::FILE, file::NAME, theme::FOLDER, "static"];
+            walker.files("", &others)
         } else {
             walker.files("content", &[])
         };

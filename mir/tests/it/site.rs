@@ -201,3 +201,15 @@ fn links_inside_the_folder_are_followed() {
     let site = render(site.path()).unwrap();
     assert_eq!(item(&site, "/t.txt").body, b"S");
 }
+
+#[test]
+fn the_configuration_of_the_build_is_not_served() {
+    let files: &[(&str, &[u8])] = &[
+        ("index.md", b"# Home"),
+        ("mir.toml", b"site = \".\""),
+        ("below/mir.toml", b"an example"),
+    ];
+    let site = render(folder(files).path()).unwrap();
+    let has = |path| site.items.iter().any(|item| item.path == path);
+    assert!(has("/") && has("/below/mir.toml") && !has("/mir.toml"));
+}
