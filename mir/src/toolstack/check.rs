@@ -9,7 +9,7 @@ use www::config::{Command, Config, KvRo, Platform};
 use super::cfg::{self, Setting, Value};
 use super::disk::Disk;
 use super::keys::KEYS;
-use super::memory_for;
+use super::{memory_for, vif};
 use crate::describe::{Description, FileKind, describe};
 use crate::output::Shown;
 use crate::{image, input};
@@ -84,8 +84,14 @@ impl Findings {
         self.names(settings);
         let found = |name: &str| settings.iter().rev().find(|s| s.name == name);
         self.kind(&found);
-        if found("name").is_none() {
-            self.error(0, "there is no name: xl wants one");
+        match found("name").map(|setting| (setting.line, atom(&setting.value))) {
+            None => self.error(0, "there is no name: xl wants one"),
+            Some((line, None | Some(""))) => self.error(line, "a name is a string, not empty"),
+            Some((line, Some(name))) if name.bytes().all(|byte| byte.is_ascii_digit()) => {
+                let what = format!("name '{name}': xl takes digits for a domain's number");
+                self.warning(line, what);
+            }
+            Some(_) => {}
         }
         if let Some((line, vcpus)) = self.number(found("vcpus"))
             && vcpus != 1
@@ -161,10 +167,13 @@ impl Findings {
     fn number(&mut self, setting: Option<&Setting>) -> Option<(usize, u64)> {
         let setting = setting?;
         let text = atom(&setting.value).unwrap_or("");
-        let number = match text.strip_prefix("0x") {
-            Some(digits) => u64::from_str_radix(digits, 16).ok(),
-            None => text.parse().ok(),
+        // As C's strtol reads it.
+        let (digits, radix) = match (text.strip_prefix("0x"), text.strip_prefix('0')) {
+            (Some(digits), _) => (digits, 16),
+            (None, Some(digits)) if !digits.is_empty() => (digits, 8),
+            _ => (text, 10),
         };
+        let number = u64::from_str_radix(digits, radix).ok();
         if number.is_none() {
             self.error(setting.line, format!("{} is no number", setting.name));
         }
@@ -196,8 +205,8 @@ impl Findings {
     }
 
     /// The names of the disks in the guest.
-    fn disks(&mut self, setting: Option<&Setting>, folder: &Path) -> Vec<String> {
-        let mut names = Vec::new();
+    fn disks(&mut self, setting: Option<&Setting>, folder: &Path) -> HashSet<String> {
+        let mut names = HashSet::new();
         let Some(setting) = setting else {
             return names;
         };
@@ -234,10 +243,9 @@ impl Findings {
                 None => self.error(*line, format!("{vdev}: the disk has no target")),
             }
             let vdev = vdev.strip_prefix("/dev/").unwrap_or(vdev).to_owned();
-            if names.contains(&vdev) {
-                self.error(*line, format!("{vdev}: there are two of that name"));
+            if let Some(twice) = names.replace(vdev) {
+                self.error(*line, format!("{twice}: there are two of that name"));
             }
-            names.push(vdev);
         }
         names
     }
@@ -284,7 +292,13 @@ impl Findings {
         let built_in = image.map_or(&[][..], |image| &image.options);
         let built_in = built_in.iter().map(String::as_str);
         match Command::parse(Platform::Xen, built_in, words.iter().map(String::as_str)) {
-            Ok(Command::Serve(config)) => return Some((line, config)),
+            Ok(Command::Serve(config)) => {
+                let logs = config.logs.as_deref();
+                if let Some(logs) = logs.filter(|logs| !image::check_logs(logs)) {
+                    self.error(line, format!("the guest refuses this: --logs '{logs}'"));
+                }
+                return Some((line, config));
+            }
             Ok(Command::Help) => {
                 self.warning(line, "--help: the guest prints its arguments and is gone");
             }
@@ -299,7 +313,7 @@ impl Findings {
         image: &Description,
         config: &Config,
         line: usize,
-        disks: &[String],
+        disks: &HashSet<String>,
         setting: Option<&Setting>,
     ) {
         if config.kv_ro != KvRo::Fat {
@@ -313,7 +327,10 @@ impl Findings {
             return;
         }
         let parts = [&config.files, &config.pages].into_iter().flatten();
-        let missing: Vec<_> = parts.clone().filter(|name| !disks.contains(name)).collect();
+        let missing: Vec<_> = parts
+            .clone()
+            .filter(|name| !disks.contains(*name))
+            .collect();
         let all = missing.len() == parts.count();
         for name in missing {
             let what = format!("the guest looks for the disk {name}, which is not among these");
@@ -332,8 +349,14 @@ impl Findings {
                 if let Some((line, _)) = vifs.get(1) {
                     self.warning(*line, "the guest uses its first interface alone");
                 }
-                if vifs.iter().any(|(_, vif)| atom(vif).is_none()) {
-                    self.error(line, "an interface is a string: vif = ['bridge=xenbr0']");
+                for (line, vif) in vifs {
+                    let Some(vif) = atom(vif) else {
+                        self.error(*line, "an interface is a string: vif = ['bridge=xenbr0']");
+                        continue;
+                    };
+                    for (severity, what) in vif::check(vif) {
+                        self.add(*line, severity, what);
+                    }
                 }
             }
             Some(Value::Atom(_)) => self.error(line, "vif is a list: vif = ['bridge=xenbr0']"),

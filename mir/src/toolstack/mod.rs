@@ -7,6 +7,7 @@ mod disk;
 mod keys;
 mod libvirt;
 mod memory;
+mod vif;
 mod xl;
 
 use std::path::PathBuf;

@@ -234,6 +234,16 @@ const GOOD: &str =
     "name = 'a'\ntype = 'pv'\nkernel = '@mir-www.xen'\nmemory = 32\nvif = ['bridge=b']\n";
 
 #[test]
+fn many_lines_are_read_at_once() {
+    // Each beside each other would take minutes.
+    let names: String = (0..200_000).map(|n| format!("n{n}=1\n")).collect();
+    assert_eq!(found(&(GOOD.to_owned() + &names)).len(), 200_000);
+    let disk = |n| format!("'vdev=d{n},access=ro,target=@files.img',\n");
+    let disks: String = (0..30_000).map(disk).collect();
+    assert_eq!(found(&format!("{GOOD}disk = [{disks}]\n")).len(), 1);
+}
+
+#[test]
 fn what_is_wrong_is_said_with_its_line() {
     assert_eq!(found(GOOD), [""; 0]);
     let more = |text: &str| found(&format!("{GOOD}{text}\n"));
@@ -258,6 +268,10 @@ fn what_is_wrong_is_said_with_its_line() {
         (
             more("extra = '--http-prot=1'"),
             "6 error: the guest refuses this: unknown argument '--http-prot': did you mean --http-port?",
+        ),
+        (
+            more("extra = '--logs=loud'"),
+            "6 error: the guest refuses this: --logs 'loud'",
         ),
         (
             more("extra = \"--logs='a\""),
@@ -288,6 +302,23 @@ fn what_is_wrong_is_said_with_its_line() {
             "6 warning: without --kv_ro=fat the guest does not look at disks",
         ),
         (instead(1, "#"), "0 error: there is no name: xl wants one"),
+        (
+            instead(1, "name = ''"),
+            "1 error: a name is a string, not empty",
+        ),
+        (
+            instead(1, "name = 7"),
+            "1 warning: name '7': xl takes digits for a domain's number",
+        ),
+        (instead(4, "memory = 08"), "4 error: memory is no number"),
+        (
+            instead(5, "vif = ['bridge=sixteen-letters-']"),
+            "5 error: bridge 'sixteen-letters-': the name of a bridge has 15 bytes at most, and one at least",
+        ),
+        (
+            instead(5, "vif = ['brige=xenbr0']"),
+            "5 warning: xl does not know 'brige' of an interface",
+        ),
         (
             instead(2, "#"),
             "0 warning: there is no type; xl takes it for \"pv\" and says so",
