@@ -150,7 +150,7 @@ impl Running<'_> {
             return Err("interrupted".to_owned());
         }
         if start.elapsed() > patience {
-            return Err(format!("nothing after {} seconds", patience.as_secs()));
+            return Err(format!("takes more than {} seconds", patience.as_secs()));
         }
         std::thread::sleep(PAUSE);
         Ok(())
