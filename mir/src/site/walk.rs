@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, Metadata};
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -160,6 +160,7 @@ impl Walker {
         }
         let entries = match fs::read_dir(&real) {
             Ok(entries) => entries,
+            Err(error) if error.kind() == ErrorKind::NotFound => return,
             Err(error) => return self.problems.push(Problem::io(name, &error)),
         };
         self.folders.insert(real.clone());
@@ -207,6 +208,8 @@ impl Walker {
         }
         let meta = match fs::metadata(path) {
             Ok(meta) => meta,
+            // Somebody writes the folder, and has removed it since it was found.
+            Err(error) if !is_link && error.kind() == ErrorKind::NotFound => return,
             Err(error) => return self.problems.push(Problem::io(name, &error)),
         };
         if meta.is_dir() {
@@ -250,6 +253,8 @@ impl Walker {
         let problem = match path.canonicalize() {
             Ok(real) if real.starts_with(&self.root) => return Some(real),
             Ok(_) => Problem::new(name, None, What::BadLink("leads out of the site's folder")),
+            // It led somewhere a moment ago.
+            Err(error) if error.kind() == ErrorKind::NotFound => return None,
             Err(error) => Problem::io(name, &error),
         };
         self.problems.push(problem);
@@ -302,5 +307,27 @@ fn join(folder: &str, file: &str) -> String {
         file.to_owned()
     } else {
         format!("{folder}/{file}")
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_removed_since_it_was_found_is_not_there() {
+        let site = tempfile::tempdir().unwrap();
+        let mut walker = Walker::new(site.path()).unwrap();
+        let (gone, link) = (walker.root().join("gone"), walker.root().join("link"));
+        std::os::unix::fs::symlink("nowhere", &link).unwrap();
+        let mut entry = |path: &Path, is_link, name: &str| {
+            let mut found = Vec::new();
+            walker.entry(path, is_link, name, name, &mut Vec::new(), &mut found);
+            walker.walk(&gone, "gone", "", &[], &mut Vec::new(), &mut found);
+            assert!(found.is_empty());
+            walker.problems.len()
+        };
+        assert_eq!(entry(&gone, false, "gone"), 0);
+        assert_eq!(entry(&link, true, "link"), 1);
     }
 }
