@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use tests::netns::Namespace;
+use ::tests::netns::Namespace;
 
 use super::process::{Errors, Processes, Running};
 use super::text::{self, Section, Where};
@@ -31,21 +31,19 @@ pub(crate) struct Kept {
 
 impl Kept {
     pub(crate) fn new(root: &Path) -> Result<Self, String> {
-        let kept = Self {
-            file: root.join("mir.toml"),
-            aside: root.join("mir.toml.before-the-tutorial"),
-        };
-        if kept.aside.exists() {
-            // A run that was killed has left it, so that mir.toml, if there is one, is the tutorial's.
+        let file = root.join("mir.toml");
+        let aside = root.join("mir.toml.before-the-tutorial");
+        if aside.exists() {
+            // Which of the two is wanted its owner knows. Neither is touched.
             return Err(format!(
                 "{}: left by a run that was killed: rename it to mir.toml, or remove it",
-                kept.aside.display()
+                aside.display()
             ));
         }
-        if kept.file.exists() {
-            fs::rename(&kept.file, &kept.aside).map_err(|error| format!("mir.toml: {error}"))?;
+        if file.exists() {
+            fs::rename(&file, &aside).map_err(|error| format!("mir.toml: {error}"))?;
         }
-        Ok(kept)
+        Ok(Self { file, aside })
     }
 }
 
@@ -149,5 +147,31 @@ impl Host {
             .current_dir(&self.root)
             .env("PATH", format!("{programs}:{path}:/usr/sbin:/sbin"));
         shell
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_configuration_is_put_aside_and_back() {
+        let root = tempfile::tempdir().unwrap();
+        let file = root.path().join("mir.toml");
+        let kept = Kept::new(root.path()).unwrap();
+        fs::write(&file, "the tutorial's").unwrap();
+        drop(kept);
+        assert!(!file.exists());
+
+        fs::write(&file, "mine").unwrap();
+        let kept = Kept::new(root.path()).unwrap();
+        assert!(!file.exists());
+        fs::write(&file, "the tutorial's").unwrap();
+        // As if that one had been killed.
+        assert!(Kept::new(root.path()).is_err());
+        assert_eq!(fs::read_to_string(&file).unwrap(), "the tutorial's");
+        drop(kept);
+        assert_eq!(fs::read_to_string(&file).unwrap(), "mine");
+        assert_eq!(fs::read_dir(root.path()).unwrap().count(), 1);
     }
 }
