@@ -131,7 +131,9 @@ fn content(configuration: &Configuration, rendering: &Rendering) -> Result<Conte
         });
     }
     let title = rendered.title.clone();
-    let pack = pack::pack(rendered, &rendering.cache()).map_err(Failed::say)?;
+    let cache = rendering.cache();
+    let packed = super::site::compressing(files, || pack::pack(rendered, &cache));
+    let pack = packed.map_err(Failed::say)?;
     let loaded = Pack::load(&pack).map_err(Failed::say)?;
     let about = image::Site::new(Some(title), &pack, &loaded);
     Ok(Content {

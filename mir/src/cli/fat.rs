@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use www::pack::NewVolume;
 
-use super::site::Site;
+use super::site::{Site, compressing};
 use super::{Failed, report};
 use crate::fat::format::Wanted;
 use crate::pack::Cache;
@@ -85,7 +85,8 @@ pub(super) fn images(
     wanted: Wanted,
     free: Option<u64>,
 ) -> Result<(), Failed> {
-    let volumes = pack::volumes(rendered, cache).map_err(Failed::say)?;
+    let files = rendered.items.len();
+    let volumes = compressing(files, || pack::volumes(rendered, cache)).map_err(Failed::say)?;
     let parts = [("files", volumes.files), ("pages", volumes.pages)];
     parts
         .into_iter()

@@ -1,9 +1,12 @@
 //! The site's folder, an argument of several commands.
 
 use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use super::given::configured;
-use super::{Failed, here, report, tell};
+use super::{Failed, here, note, report, tell};
 use crate::config::file;
 use crate::fat::command::source_date_epoch;
 use crate::pack::{self, Cache};
@@ -66,6 +69,34 @@ pub(super) fn apart(site: &Path, dist: &Path) -> Result<(), Failed> {
     Err(refused.help("--dist DIR names another folder; or put what is served into site/content"))
 }
 
+/// How long one waits without being told what for.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Compresses, and says so if it takes long.
+pub(super) fn compressing<T>(files: usize, work: impl FnOnce() -> T) -> T {
+    let say = || {
+        note(format_args!(
+            "compressing {files} pages and files: it takes a while, once for each that has changed"
+        ));
+    };
+    patiently(PATIENCE, say, work)
+}
+
+/// Works, and says something if it takes longer than that.
+fn patiently<T>(patience: Duration, say: impl FnOnce() + Send, work: impl FnOnce() -> T) -> T {
+    let (done, wait) = mpsc::channel::<()>();
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            if wait.recv_timeout(patience) == Err(mpsc::RecvTimeoutError::Timeout) {
+                say();
+            }
+        });
+        let result = work();
+        drop(done);
+        result
+    })
+}
+
 impl Site {
     pub(super) fn render(&self) -> Result<Rendered, Failed> {
         self.render_at(None)
@@ -82,7 +113,9 @@ impl Site {
 
     pub(super) fn pack(&self) -> Result<Vec<u8>, Failed> {
         let rendered = self.render()?;
-        pack::pack(rendered, &self.cache()).map_err(Failed::say)
+        let cache = self.cache();
+        let packed = compressing(rendered.items.len(), || pack::pack(rendered, &cache));
+        packed.map_err(Failed::say)
     }
 
     pub(super) fn cache(&self) -> Cache {
@@ -131,5 +164,23 @@ impl Rendering {
             Some(folder) => Cache::new(&folder),
             None => Cache::none(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_takes_long_is_said_and_nothing_else() {
+        let never = || unreachable!("it is done");
+        assert_eq!(patiently(Duration::MAX, never, || 7), 7);
+        let (tell, told) = mpsc::channel();
+        let said = patiently(
+            Duration::ZERO,
+            move || assert!(tell.send(()).is_ok()),
+            || told.recv().is_ok(),
+        );
+        assert!(said);
     }
 }
