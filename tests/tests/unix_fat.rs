@@ -20,6 +20,11 @@ fn log(images: &Images) -> String {
     fs::read_to_string(images.path("log")).unwrap()
 }
 
+/// Waits until the log says it: what writes the log is behind the server.
+fn said(images: &Images, what: &str) {
+    until(what, || log(images).contains(what));
+}
+
 fn status(server: &Server, path: &str) -> u16 {
     let answer = server.ask(path, "");
     let text = String::from_utf8_lossy(&answer[..answer.len().min(12)]);
@@ -159,11 +164,8 @@ fn a_missing_image_is_said_at_once_and_served_when_it_comes() {
     let images = Images::small(b"here");
     fs::rename(images.path("files.img"), images.path("elsewhere")).unwrap();
     let server = serve(&images);
-    let log = log(&images);
-    assert!(
-        log.contains("files: cannot read ") && log.contains("No such file"),
-        "{log}"
-    );
+    said(&images, "files: cannot read ");
+    said(&images, "No such file");
     assert_eq!(
         [status(&server, "/"), status(&server, "/file.bin")],
         [200, 503]
@@ -183,11 +185,7 @@ fn what_is_no_image_is_said_at_once() {
     let images = Images::small(b"here");
     fs::write(images.path("files.img"), b"no image ".repeat(1000)).unwrap();
     let server = serve(&images);
-    assert!(
-        log(&images).contains("files: no FAT volume"),
-        "{}",
-        log(&images)
-    );
+    said(&images, "files: no FAT volume");
     assert_eq!(
         [status(&server, "/"), status(&server, "/file.bin")],
         [200, 503]

@@ -317,6 +317,7 @@ fn a_mistake_is_shown_and_logged_once() {
     }
     site.put("content/blog/a.md", "mended");
     assert!(site.get("/blog/a").1.contains("mended"));
+    until("all is said", || site.log().contains("all mended"));
     let log = site.log();
     for said in [
         "content/blog/a.md:2:",
@@ -449,7 +450,7 @@ fn without_watches_it_is_looked_at_by_request() {
         command.args(["--user", "--map-root-user", "sh", "-c", &script]);
         command.arg(binary());
         let site = Written::of(small(), &[], command);
-        assert!(site.log().contains(said), "{}", site.log());
+        until(said, || site.log().contains(said));
         site.put("content/blog/a.md", "by request");
         until("it is seen", || {
             site.get("/blog/a").1.contains("by request")
