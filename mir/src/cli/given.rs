@@ -71,15 +71,17 @@ impl clap::Args for Options {
                 kind.check(text).map_err(takes)
             };
             match kind {
-                Kind::Choice(words) => {
-                    arg.value_parser(PossibleValuesParser::new(words).map(|word| word))
-                }
+                Kind::Choice(words) => arg
+                    .value_parser(PossibleValuesParser::new(words).map(|word| word))
+                    .value_name(words.join("|"))
+                    .hide_possible_values(true),
                 Kind::Flag => arg
                     .value_parser(PossibleValuesParser::new(["yes", "no"]))
                     .num_args(0..=1)
                     .require_equals(true)
                     .default_missing_value("yes")
-                    .value_name(kind.placeholder()),
+                    .value_name(kind.placeholder())
+                    .hide_possible_values(true),
                 // That a number is too small is said of it, and not of an option `-5`.
                 _ => arg
                     .allow_negative_numbers(true)
