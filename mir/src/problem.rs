@@ -33,17 +33,10 @@ pub enum What {
         /// The largest that is taken.
         limit: u64,
     },
-    /// The front matter is not YAML or TOML, or is not closed.
+    /// The front matter is not YAML or TOML, is not closed, or a key has a value of the wrong kind.
     FrontMatter(String),
-    /// `site.toml` is not what it should be.
+    /// A file of the site's own settings, such as `site.toml`, is not what it should be.
     Config(String),
-    /// A known key of the front matter has a value of the wrong kind.
-    Key {
-        /// The key.
-        key: &'static str,
-        /// What it should hold.
-        expected: &'static str,
-    },
     /// A template that does not exist.
     MissingTemplate(String),
     /// A template that does not parse, or fails on a page.
@@ -103,7 +96,6 @@ impl fmt::Display for What {
             }
             Self::FrontMatter(why) => write!(f, "front matter: {why}"),
             Self::Config(why) => write!(f, "{why}"),
-            Self::Key { key, expected } => write!(f, "front matter: `{key}` must be {expected}"),
             Self::MissingTemplate(name) => {
                 write!(f, "there is no template `{name}` in templates/")
             }

@@ -28,6 +28,7 @@ fn rendered() -> Rendered {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../www/site");
     let options = mir::site::Options {
         modified: Some(NOW + 1),
+        ..mir::site::Options::default()
     };
     let mut site = mir::site::render(&folder, options).expect("our own site");
     let mut add = |path: &str, rendered, body: Vec<u8>| {

@@ -300,7 +300,7 @@ fn a_mistake_is_shown_and_logged_once() {
     assert!(
         site.get("/")
             .1
-            .contains("<code>site.toml:1</code>: unknown field")
+            .contains("<code>site.toml:1</code>: unknown key")
     );
     assert_eq!(site.get("/nowhere").0, 500);
     assert_eq!(site.get("/file.bin").0, 200);

@@ -27,7 +27,11 @@ pub(super) mod site_folder {
         if let Some(settings) = settings {
             fs::write(folder.path().join("site.toml"), settings).expect("a file");
         }
-        match render(folder.path(), Options { modified: Some(0) }) {
+        let options = Options {
+            modified: Some(0),
+            ..Options::default()
+        };
+        match render(folder.path(), options) {
             Ok(site) => {
                 let paths: Vec<_> = site.items.iter().map(|item| item.path.clone()).collect();
                 let pack = mir::pack::pack(site, &Cache::none()).expect("a pack");

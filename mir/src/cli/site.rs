@@ -31,6 +31,12 @@ pub(super) struct Rendering {
     /// Compress everything anew
     #[arg(long)]
     no_cache: bool,
+    /// Take pages in that are marked as drafts
+    #[arg(long)]
+    drafts: bool,
+    /// Only warn of links that lead nowhere
+    #[arg(long)]
+    lenient: bool,
 }
 
 /// How many broken links are shown; the rest are counted.
@@ -129,7 +135,14 @@ impl Rendering {
     pub(super) fn render_at(&self, site: &Path, modified: Option<u64>) -> Result<Rendered, Failed> {
         let modified = source_date_epoch().map_err(Failed::say)?.or(modified);
         exists(site)?;
-        let rendered = site::render(site, Options { modified });
+        let rendered = site::render(
+            site,
+            Options {
+                modified,
+                drafts: self.drafts,
+                lenient: self.lenient,
+            },
+        );
         let rendered = rendered.map_err(|problems| {
             problems.iter().for_each(tell);
             let (count, s) = (problems.len(), if problems.len() == 1 { "" } else { "s" });

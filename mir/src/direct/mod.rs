@@ -82,8 +82,8 @@ impl Direct {
             }
             Ok(Found::Redirect(redirect)) => {
                 // Browsers remember a permanent one, also when the site is another.
-                let status = if self.reload { 302 } else { 301 };
-                let made = Made::redirect(status, &redirect.location).map(Arc::new);
+                let status = if self.reload { 302 } else { redirect.status };
+                let made = Made::redirect(status, &redirect.to).map(Arc::new);
                 Some(made.unwrap_or_else(|error| self.refused(path, &error, &now)))
             }
             Ok(Found::Missing) => None,

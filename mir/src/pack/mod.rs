@@ -65,7 +65,7 @@ fn writer(site: Rendered, effort: Effort, cache: &Cache) -> Result<Writer, Write
         writer.not_found(page(item, effort, cache))?;
     }
     for redirect in site.redirects {
-        writer.redirect(&redirect.path, 301, &redirect.location)?;
+        writer.redirect(&redirect.from, redirect.status, &redirect.to)?;
     }
     Ok(writer)
 }
@@ -221,8 +221,9 @@ mod tests {
             ],
             not_found: Some(item("/404", media::HTML, true, text(900))),
             redirects: vec![crate::site::Redirect {
-                path: "/blog/".to_owned(),
-                location: "/blog".to_owned(),
+                from: "/blog/".to_owned(),
+                to: "/blog".to_owned(),
+                status: 301,
             }],
             ..Rendered::default()
         };

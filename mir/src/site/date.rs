@@ -105,7 +105,11 @@ fn time_of_day(text: &str) -> Option<i32> {
         None | Some(("Z" | "z", "")) => 0,
         Some((sign @ ("+" | "-"), rest)) => {
             let digits = rest.replace(':', "");
-            let value = number(&digits, 4, 4)?;
+            // YAML has hours alone, too.
+            let value = match digits.len() {
+                1 | 2 => number(&digits, 1, 2)? * 100,
+                _ => number(&digits, 4, 4)?,
+            };
             let seconds = (value / 100 * 3600 + value % 100 * 60) as i32;
             if sign == "+" { seconds } else { -seconds }
         }
@@ -127,6 +131,8 @@ mod tests {
             ("2018-03-08 12:30", "2018-03-08"),
             ("2018-03-08T12:30:59.25+05:30", "2018-03-08"),
             ("2018-03-08 12:30 -0800", "2018-03-08"),
+            ("2001-12-14 21:59:43.10 -5", "2001-12-14"),
+            ("2001-12-14t21:59:43.10-05:00", "2001-12-14"),
         ] {
             let date = Date::parse(text).unwrap_or_else(|| panic!("{text}"));
             assert_eq!(date.to_string(), day);
@@ -151,7 +157,7 @@ mod tests {
             "2018-01-01Tx",
             "2018-01-01 10:00 nonsense",
             "+018-1-1",
-            "2018-01-01T10:00:00+1",
+            "2018-01-01T10:00:00+100",
         ] {
             assert_eq!(Date::parse(text), None, "{text}");
         }

@@ -1,11 +1,11 @@
 //! Front matter: what a page says of itself, in YAML between `---` or TOML between `+++`.
 
-use std::collections::BTreeMap;
-
 use minijinja::Value;
-use minijinja::value::ValueKind;
 
+use super::author::{self, Author};
+use super::data::{self, Data};
 use super::date::Date;
+use super::table::{Placed, Table, text};
 use crate::problem::{Problem, What};
 
 /// The front matter of one page. Unknown keys are kept for the templates.
@@ -13,13 +13,39 @@ use crate::problem::{Problem, What};
 pub(crate) struct Front {
     pub(crate) title: Option<String>,
     pub(crate) description: Option<String>,
+    pub(crate) authors: Vec<Author>,
+    /// When it was first published, as far as is known.
     pub(crate) date: Option<Date>,
+    /// When it was last changed, if that is another time.
     pub(crate) updated: Option<Date>,
-    pub(crate) template: Option<(String, usize)>,
+    pub(crate) template: Option<Placed>,
+    /// Where the page is to be.
+    pub(crate) place: Option<Place>,
+    /// Paths that lead to the page.
+    pub(crate) aliases: Vec<Placed>,
+    pub(crate) tags: Vec<String>,
     pub(crate) draft: bool,
     pub(crate) weight: i64,
     /// Every key as written.
-    pub(crate) keys: BTreeMap<String, Value>,
+    pub(crate) keys: Value,
+}
+
+/// An address of the author's choice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// In the page's folder, under this name.
+    Here(Placed),
+    /// At this path of the site.
+    Path(Placed),
+}
+
+impl Place {
+    /// Where it is written.
+    pub(crate) fn line(&self) -> usize {
+        match self {
+            Self::Here(placed) | Self::Path(placed) => placed.line,
+        }
+    }
 }
 
 /// A page's text, cut in two.
@@ -60,167 +86,104 @@ pub(crate) fn split<'a>(name: &str, text: &'a str, problems: &mut Vec<Problem>) 
         return none;
     };
     let (matter, body) = (&rest[..at], &rest[at + closing.len()..]);
-    let keys = if fence == "---" {
-        yaml(matter)
+    let mut wrong = Vec::new();
+    let entries = if fence == "---" {
+        yaml(matter, &mut wrong)
     } else {
-        toml(matter)
+        let (entries, mut found) = data::toml(matter);
+        wrong.append(&mut found);
+        entries
     };
-    let keys = keys.unwrap_or_else(|(line, why)| {
+    for (line, why) in wrong {
         problems.push(Problem::new(name, line + 1, What::FrontMatter(why)));
-        BTreeMap::new()
-    });
-    let mut reader = Reader {
-        name,
-        matter,
-        keys: &keys,
-        problems,
+    }
+    let table = Table {
+        file: name,
+        above: 1,
+        entries: &entries,
+        within: String::new(),
+        wrong: What::FrontMatter,
     };
-    let mut front = reader.read();
-    front.keys = keys;
     Split {
-        front,
+        front: read(&table, problems),
         body,
         body_line: lines + 1,
     }
 }
 
-type Keys = BTreeMap<String, Value>;
-/// A line of the front matter, from 1, and what is wrong there.
-type Wrong = (usize, String);
-
-fn yaml(matter: &str) -> Result<Keys, Wrong> {
-    let mut options = serde_saphyr::Options::default();
-    options.with_snippet = false;
-    // YAML 1.2: `y` is a letter, and 007 is not seven.
-    options.strict_booleans = true;
-    options.leading_zero_numbers_as_strings = true;
-    serde_saphyr::from_str_with_options::<Option<Keys>>(matter, options)
-        .map(Option::unwrap_or_default)
-        .map_err(|error| {
-            let last = matter.lines().count().max(1);
-            let line = error
-                .location()
-                .map_or(1, |location| location.line() as usize);
-            (
-                line.clamp(1, last),
-                without_place(&one_line(&error.without_snippet().to_string())),
-            )
-        })
+fn yaml(matter: &str, wrong: &mut Vec<data::Wrong>) -> Vec<data::Entry> {
+    match data::yaml(matter) {
+        Ok(node) => match node.data {
+            Data::Map(entries) => return entries,
+            Data::Null => {}
+            _ => wrong.push((node.line, "must be keys and values".to_owned())),
+        },
+        Err(error) => wrong.push(error),
+    }
+    Vec::new()
 }
 
-fn toml(matter: &str) -> Result<Keys, Wrong> {
-    let table: toml::Table = toml::from_str(matter).map_err(|error| {
-        let at = error.span().map_or(0, |span| span.start).min(matter.len());
-        let before = &matter.as_bytes()[..at];
-        let line = 1 + before.iter().filter(|&&byte| byte == b'\n').count();
-        (line, one_line(error.message()))
-    })?;
-    let keys = table.into_iter();
-    Ok(keys.map(|(key, value)| (key, from_toml(value))).collect())
+fn read(table: &Table<'_>, problems: &mut Vec<Problem>) -> Front {
+    let date = table.date("date", problems);
+    let updated = table.date("updated", problems);
+    let template = table.get("template", "text", problems, |node| {
+        let line = node.line + table.above;
+        text(node).map(|text| Placed { text, line })
+    });
+    Front {
+        title: table.first_text(&["title", "subject"], problems),
+        description: table.text("description", problems),
+        authors: author::authors(table, problems),
+        date: date.or(updated),
+        updated: updated.filter(|updated| date.is_some_and(|date| date != *updated)),
+        template: template.filter(|name| !name.text.is_empty()),
+        place: place(table, problems),
+        aliases: table.texts("aliases", problems),
+        tags: tags(table, problems),
+        draft: table.flag("draft", problems).unwrap_or(false),
+        weight: table.whole("weight", problems).unwrap_or(0),
+        keys: data::values(table.entries),
+    }
 }
 
-pub(crate) fn from_toml(value: toml::Value) -> Value {
-    match value {
-        toml::Value::String(text) => text.into(),
-        toml::Value::Integer(number) => number.into(),
-        toml::Value::Float(number) => number.into(),
-        toml::Value::Boolean(flag) => flag.into(),
-        toml::Value::Datetime(date) => date.to_string().into(),
-        toml::Value::Array(values) => values.into_iter().map(from_toml).collect::<Value>(),
-        toml::Value::Table(table) => {
-            let pairs = table.into_iter();
-            pairs
-                .map(|(key, value)| (key, from_toml(value)))
-                .collect::<BTreeMap<_, _>>()
-                .into()
+/// `permalink` and `slug` are within the folder unless they begin with a slash; a `path` is one of
+/// the site.
+fn place(table: &Table<'_>, problems: &mut Vec<Problem>) -> Option<Place> {
+    let mut found = None;
+    for key in ["permalink", "slug", "path"] {
+        let Some(text) = table.text(key, problems) else {
+            continue;
+        };
+        let line = table.entry(key).map_or(0, |entry| entry.line) + table.above;
+        let whole = key == "path" || text.starts_with('/');
+        let text = text.trim_matches('/').to_owned();
+        let placed = Placed { text, line };
+        found = found.or(Some(match whole {
+            true => Place::Path(placed),
+            false => Place::Here(placed),
+        }));
+    }
+    found
+}
+
+/// A list, or one text with commas; each tag once.
+fn tags(table: &Table<'_>, problems: &mut Vec<Problem>) -> Vec<String> {
+    let is_list = table
+        .entry("tags")
+        .is_some_and(|entry| matches!(entry.value.data, Data::List(_)));
+    let mut tags: Vec<String> = Vec::new();
+    for placed in table.texts("tags", problems) {
+        let parts: Vec<_> = match is_list {
+            true => vec![placed.text.as_str()],
+            false => placed.text.split(',').map(str::trim).collect(),
+        };
+        for part in parts {
+            if !part.is_empty() && !tags.iter().any(|tag| tag == part) {
+                tags.push(part.to_owned());
+            }
         }
     }
-}
-
-/// The parser counts lines from the fence, and a problem has a line of its own.
-fn without_place(message: &str) -> String {
-    message
-        .split(" at line ")
-        .next()
-        .unwrap_or(message)
-        .to_owned()
-}
-
-/// Parsers' messages fill several lines at times; a problem has one.
-pub(crate) fn one_line(message: &str) -> String {
-    message.split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
-struct Reader<'a> {
-    name: &'a str,
-    matter: &'a str,
-    keys: &'a Keys,
-    problems: &'a mut Vec<Problem>,
-}
-
-impl Reader<'_> {
-    fn read(&mut self) -> Front {
-        let title = self.get("title", "text", text);
-        let title = title.or_else(|| self.get("subject", "text", text));
-        let template = self.get("template", "text", text);
-        Front {
-            title,
-            description: self.get("description", "text", text),
-            date: self.get("date", "a date such as 2026-02-28", date),
-            updated: self.get("updated", "a date such as 2026-02-28", date),
-            template: template.map(|name| (name, self.line("template"))),
-            draft: self
-                .get("draft", "true or false", |value| {
-                    bool::try_from(value.clone()).ok()
-                })
-                .unwrap_or(false),
-            weight: self
-                .get("weight", "a whole number", |value| {
-                    i64::try_from(value.clone()).ok()
-                })
-                .unwrap_or(0),
-            keys: BTreeMap::new(),
-        }
-    }
-
-    fn get<T>(
-        &mut self,
-        key: &'static str,
-        expected: &'static str,
-        read: impl FnOnce(&Value) -> Option<T>,
-    ) -> Option<T> {
-        let value = self.keys.get(key).filter(|value| !value.is_none())?;
-        let found = read(value);
-        if found.is_none() {
-            let line = self.line(key);
-            let what = What::Key { key, expected };
-            self.problems.push(Problem::new(self.name, line, what));
-        }
-        found
-    }
-
-    /// The line of the file on which a key stands: the parsers give none for a good value.
-    fn line(&self, key: &str) -> usize {
-        let found = self.matter.lines().position(|line| {
-            let line = line.trim_start().trim_start_matches(['"', '\'']);
-            let rest = line
-                .strip_prefix(key)
-                .map(|rest| rest.trim_start_matches(['"', '\'']).trim_start());
-            rest.is_some_and(|rest| rest.starts_with([':', '=']))
-        });
-        found.unwrap_or(0) + 2
-    }
-}
-
-fn text(value: &Value) -> Option<String> {
-    match value.kind() {
-        ValueKind::String | ValueKind::Number | ValueKind::Bool => Some(value.to_string()),
-        _ => None,
-    }
-}
-
-fn date(value: &Value) -> Option<Date> {
-    Date::parse(value.as_str()?)
+    tags
 }
 
 #[cfg(test)]
@@ -244,7 +207,7 @@ mod tests {
             assert_eq!(split.front.title.as_deref(), Some("A: b"));
             assert_eq!(split.front.date, Date::parse("2026-02-28"));
             assert_eq!((split.front.weight, split.front.draft), (3, true));
-            assert_eq!(split.front.keys["tags"].to_string(), "['x', 'y']");
+            assert_eq!(split.front.tags, ["x", "y"]);
             assert_eq!(split.body.trim_end(), "Body");
             assert_eq!(split.body_line, 8);
         }
@@ -272,8 +235,8 @@ mod tests {
         assert_eq!(
             problems,
             [
-                "content/x.md:3: front matter: `title` must be text",
                 "content/x.md:4: front matter: `date` must be a date such as 2026-02-28",
+                "content/x.md:3: front matter: `title` must be text",
                 "content/x.md:5: front matter: `draft` must be true or false",
                 "content/x.md:2: front matter: `weight` must be a whole number",
             ]

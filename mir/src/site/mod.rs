@@ -3,10 +3,13 @@
 //!
 //! Everything that is wrong with a site is found in one run, and nothing is written here.
 
+mod author;
 mod config;
+mod data;
 mod date;
 mod escape;
 mod front;
+mod linked;
 mod links;
 mod live;
 mod markdown;
@@ -14,6 +17,7 @@ mod nodes;
 mod pages;
 mod plan;
 mod scan;
+mod table;
 mod theme;
 mod walk;
 
@@ -36,8 +40,10 @@ pub struct Rendered {
     pub items: Vec<Item>,
     /// The page for paths that do not exist.
     pub not_found: Option<Item>,
-    /// Paths that lead to others, sorted.
+    /// Paths that lead elsewhere, sorted.
     pub redirects: Vec<Redirect>,
+    /// Fields that answers have besides their own, in the order of `site.toml`.
+    pub headers: Vec<Header>,
     /// What is wrong but does not keep the site from being served: links that lead nowhere.
     pub warnings: Vec<Problem>,
     /// The bytes of all texts in the folder, as they stand there.
@@ -59,13 +65,24 @@ pub struct Item {
     pub body: Vec<u8>,
 }
 
-/// A path that leads to another.
+/// A path that leads elsewhere.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Redirect {
     /// The path, decoded.
+    pub from: String,
+    /// Where it leads, percent-encoded: a path of the site, or an address.
+    pub to: String,
+    /// The status that says so: 301, 302 or 308.
+    pub status: u16,
+}
+
+/// Fields that the answers for some paths have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// The path, decoded; with `*` at its end, all that begin like this.
     pub path: String,
-    /// Where it leads, percent-encoded.
-    pub location: String,
+    /// Names and values, as HTTP has them.
+    pub values: Vec<(String, String)>,
 }
 
 /// What the renderer may be told.
@@ -74,6 +91,10 @@ pub struct Options {
     /// The time that everything is said to have changed last, in seconds since 1970. Without it,
     /// files have their own times, and pages that of the newest file they could depend on.
     pub modified: Option<u64>,
+    /// Drafts are pages like others.
+    pub drafts: bool,
+    /// Links that lead nowhere are warnings, not errors.
+    pub lenient: bool,
 }
 
 /// Renders the site in `folder`. All that is wrong with it comes back together, sorted.
@@ -126,7 +147,8 @@ fn render_or(folder: &Path, options: Options, problems: &mut Vec<Problem>) -> Op
     let paths = plan.nodes.paths().map(|path| format!("{path}/"));
     out.redirects = paths.filter_map(|path| plan.redirect(&path)).collect();
     out.items.sort_by(|a, b| a.path.cmp(&b.path));
-    out.redirects.sort_by(|a, b| a.path.cmp(&b.path));
+    out.redirects.sort_by(|a, b| a.from.cmp(&b.from));
+    out.headers = plan.config.headers.clone();
     out.warnings.sort();
     Some(out)
 }

@@ -10,7 +10,7 @@ use minijinja::{Value, context};
 use super::config::Config;
 use super::pages::{NOT_FOUND, Page, Pages, parent};
 use super::plan::Plan;
-use super::{Item, escape, markdown};
+use super::{Item, author, escape, markdown};
 use crate::media;
 use crate::problem::{Problem, What};
 
@@ -33,6 +33,16 @@ struct Node {
     page: Option<Arc<Page>>,
 }
 
+impl Node {
+    /// The folder whose list it is in.
+    fn section(&self) -> &str {
+        match &self.page {
+            Some(page) => &page.section,
+            None => parent(&self.path),
+        }
+    }
+}
+
 /// A page, rendered.
 pub(crate) struct Drawn {
     pub(crate) item: Item,
@@ -42,7 +52,12 @@ pub(crate) struct Drawn {
 
 impl Nodes {
     /// The nodes of a site with this title.
-    pub(crate) fn new(pages: &Pages, config: &Config, title: String) -> Self {
+    pub(crate) fn new(
+        pages: &Pages,
+        config: &Config,
+        order: &BTreeMap<String, usize>,
+        title: String,
+    ) -> Self {
         let node = |page: &Arc<Page>| Node {
             path: page.path.clone(),
             title: page.title.clone().unwrap_or_else(|| match &*page.path {
@@ -75,7 +90,7 @@ impl Nodes {
             },
             node,
         );
-        let children = children(&nodes);
+        let children = children(&nodes, order);
         let shared = shared(config, &title, &nodes, &children);
         Self {
             nodes,
@@ -101,14 +116,14 @@ impl Nodes {
     }
 
     /// The folders above a page, from the top.
-    fn trail(&self, path: &str) -> Value {
+    fn trail(&self, node: &Node) -> Value {
         let mut above = Vec::new();
-        let mut at = path;
-        while parent(at) != "/" {
-            at = parent(at);
+        let mut at = node.section();
+        while at != "/" {
             if let Some(node) = self.nodes.get(at) {
                 above.push(context! { title => node.title.clone(), url => escape::percent(at) });
             }
+            at = parent(at);
         }
         above.into_iter().rev().collect()
     }
@@ -149,7 +164,7 @@ impl Plan {
     fn draw(&self, node: &Node) -> Result<Drawn, Problem> {
         let page = node.page.as_deref();
         let text = page.map(|page| {
-            let resolve = |link: &str| self.links.resolve(&page.folder, link);
+            let resolve = |link: &str| self.links.resolve(page, link);
             markdown::render(&page.body, page.front.title.is_none(), resolve)
         });
         let text = text.unwrap_or_default();
@@ -161,8 +176,9 @@ impl Plan {
         let named = page.and_then(|page| Some((page, page.front.template.as_ref()?)));
         let template = match named {
             None => default.to_owned(),
-            Some((page, (name, line))) => self.theme.find(name).ok_or_else(|| {
-                Problem::new(&page.name, *line, What::MissingTemplate(name.clone()))
+            Some((page, named)) => self.theme.find(&named.text).ok_or_else(|| {
+                let what = What::MissingTemplate(named.text.clone());
+                Problem::new(&page.name, named.line, what)
             })?,
         };
         let updated = page.and_then(|page| page.front.updated);
@@ -171,7 +187,7 @@ impl Plan {
             content => Value::from_safe_string(text.html),
             toc => page.map(|_| Value::from(Serde(&text.toc))),
             children => nodes.children(&node.path).map(summary).collect::<Value>(),
-            trail => nodes.trail(&node.path),
+            trail => nodes.trail(node),
             updated => updated.map(|date| date.to_string()),
             updated_text => updated.map(|date| date.long()),
             source => page.map(|page| page.name.clone()),
@@ -200,11 +216,14 @@ impl Plan {
     }
 }
 
-fn children(nodes: &BTreeMap<String, Node>) -> BTreeMap<String, Vec<String>> {
+fn children(
+    nodes: &BTreeMap<String, Node>,
+    order: &BTreeMap<String, usize>,
+) -> BTreeMap<String, Vec<String>> {
     let mut children: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for path in nodes.keys().filter(|path| *path != "/") {
-        let parent = parent(path).to_owned();
-        children.entry(parent).or_default().push(path.clone());
+    for (path, node) in nodes.iter().filter(|(path, _)| *path != "/") {
+        let section = node.section().to_owned();
+        children.entry(section).or_default().push(path.clone());
     }
     for paths in children.values_mut() {
         paths.sort_by_cached_key(|path| {
@@ -213,7 +232,9 @@ fn children(nodes: &BTreeMap<String, Node>) -> BTreeMap<String, Vec<String>> {
             let date = front.and_then(|front| front.date.or(front.updated));
             let weight = front.map_or(0, |front| front.weight);
             let title = node.title.to_lowercase();
-            (weight, Reverse(date), title, path.clone())
+            let mounted = node.page.as_ref().and_then(|page| order.get(&page.name));
+            let place = mounted.copied().unwrap_or(usize::MAX);
+            (place, weight, Reverse(date), title, path.clone())
         });
     }
     children
@@ -240,10 +261,11 @@ fn shared(
         site => context! {
             title,
             description => config.description.clone(),
-            author => config.author.clone(),
-            base_url => config.base_url.as_deref().map(|url| url.trim_end_matches('/')),
+            author => author::line(&config.authors),
+            authors => Value::from(Serde(&config.authors)),
+            base_url => config.base_url.clone(),
             language => config.language.as_deref().unwrap_or("en"),
-            extra => config.extra(),
+            extra => known(&config.extra),
         },
         sections,
         generator => concat!("mir ", env!("CARGO_PKG_VERSION")),
@@ -260,7 +282,17 @@ fn summary(node: &Node) -> Value {
         description => front.and_then(|front| front.description.clone()),
         date => date.map(|date| date.to_string()),
         date_text => date.map(|date| date.long()),
-        extra => front.map_or_else(|| context! {}, |front| Value::from(front.keys.clone())),
+        authors => front.map(|front| Value::from(Serde(&front.authors))),
+        author => front.and_then(|front| author::line(&front.authors)),
+        extra => front.map_or_else(|| context! {}, |front| known(&front.keys)),
+    }
+}
+
+/// Keys that templates may ask for, also if there are none.
+fn known(keys: &Value) -> Value {
+    match keys.is_undefined() {
+        true => context! {},
+        false => keys.clone(),
     }
 }
 

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::front::{self, Front};
+use super::front::{self, Front, Place};
 use super::markdown;
 use super::plan::{Claims, Memory};
 use super::scan::{Scan, page_path};
@@ -32,10 +33,16 @@ pub(crate) struct Page {
     pub(crate) name: String,
     /// `blog/a.md`
     pub(crate) rel: String,
+    /// Where it is for the operating system.
+    pub(crate) file: PathBuf,
+    /// It is what is shown of its folder.
+    pub(crate) index: bool,
     /// `/blog/a`
     pub(crate) path: String,
     /// Where its relative links begin: `/blog`.
     pub(crate) folder: String,
+    /// The folder whose list it is in: `/blog`, for an index the one above.
+    pub(crate) section: String,
     pub(crate) front: Front,
     /// What the front matter calls it, or the heading that opens it.
     pub(crate) title: Option<String>,
@@ -48,17 +55,19 @@ pub(crate) struct Page {
 
 impl Pages {
     /// Reads and cuts up all texts that have changed since they were put into the memory.
-    pub(crate) fn read(scan: &Scan, memory: &mut Memory) -> Self {
+    pub(crate) fn read(scan: &Scan, memory: &mut Memory, drafts: bool) -> Self {
         let known = |source: &&Source| match memory.texts.get(&source.name) {
-            Some((before, _)) => source.stamp.is_still(before),
+            Some((before, page)) => source.stamp.is_still(before) && page.is_of(source),
             None => false,
         };
         let changed = scan.texts.iter().filter(|source| !known(source)).collect();
         let read = parallel::map(changed, |source: &Source| {
-            let text = read_text(&scan.root, source);
+            let text = read_text(source);
             let hash = hash(&text);
             match memory.texts.get(&source.name) {
-                Some((_, page)) if page.hash == hash => (source, page.clone(), false),
+                Some((_, page)) if page.hash == hash && page.is_of(source) => {
+                    (source, page.clone(), false)
+                }
                 _ => (source, Arc::new(Page::new(source, text, hash)), true),
             }
         });
@@ -77,7 +86,7 @@ impl Pages {
                 continue;
             };
             let page = page.clone();
-            if page.front.draft {
+            if page.front.draft && !drafts {
                 out.drafts.push(page);
             } else if page.path == NOT_FOUND && out.not_found.is_none() {
                 out.not_found = Some(page);
@@ -108,24 +117,44 @@ impl Pages {
     /// Claims the paths of the pages, and of the folders that have none.
     pub(crate) fn claim(&self, claims: &mut Claims, problems: &mut Vec<Problem>) {
         for page in self.not_found.iter().chain(&self.pages) {
-            claims.claim(&page.path, &page.name, problems);
+            let line = page.front.place.as_ref().map(Place::line);
+            claims.claim(&page.path, &page.name, line, problems);
         }
         for section in &self.sections {
             if !claims.has(section) {
-                claims.take(section, &format!("the list of {section}"), problems);
+                claims.take(section, &format!("the list of {section}"), None, problems);
             }
         }
     }
 
-    /// All paths, with the source that each comes from.
-    pub(crate) fn paths(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
-        let lists = self.sections.iter().map(|path| (path.as_str(), None));
-        let pages = self.pages.iter();
-        lists.chain(pages.map(|page| (page.path.as_str(), Some(page.rel.as_str()))))
+    /// The paths of all pages and lists.
+    pub(crate) fn paths(&self) -> impl Iterator<Item = &str> {
+        let lists = self.sections.iter().map(String::as_str);
+        lists.chain(self.pages.iter().map(|page| page.path.as_str()))
     }
 }
 
 impl Page {
+    /// One for tests, with nothing in it.
+    #[cfg(test)]
+    pub(crate) fn empty(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            rel: String::new(),
+            file: PathBuf::new(),
+            index: false,
+            path: String::new(),
+            folder: String::new(),
+            section: String::new(),
+            front: Front::default(),
+            title: None,
+            body: String::new(),
+            body_line: 1,
+            problems: Vec::new(),
+            hash: 0,
+        }
+    }
+
     fn new(source: &Source, text: Result<String, Problem>, hash: u64) -> Self {
         let mut problems = Vec::new();
         let text = text.unwrap_or_else(|problem| {
@@ -133,11 +162,22 @@ impl Page {
             String::new()
         });
         let split = front::split(&source.name, &text, &mut problems);
-        let (path, folder) = page_path(&source.rel);
+        let (natural, folder) = page_path(source);
+        let path = match &split.front.place {
+            Some(Place::Path(place)) => format!("/{}", place.text),
+            Some(Place::Here(place)) => join(parent(&natural), &place.text),
+            None => natural,
+        };
         let title = split.front.title.clone();
         Self {
             name: source.name.clone(),
             rel: source.rel.clone(),
+            file: source.path.clone(),
+            index: source.index,
+            section: match source.index {
+                true => parent(&folder).to_owned(),
+                false => folder.clone(),
+            },
             path,
             folder,
             title: title.or_else(|| markdown::title(split.body)),
@@ -147,6 +187,13 @@ impl Page {
             problems,
             hash,
         }
+    }
+}
+
+impl Page {
+    /// Whether it was made of this file, for the place where that is now.
+    fn is_of(&self, source: &Source) -> bool {
+        self.rel == source.rel && self.index == source.index && self.file == source.path
     }
 }
 
@@ -166,6 +213,11 @@ pub(crate) fn parent(path: &str) -> &str {
         Some((folder, _)) if !folder.is_empty() => folder,
         _ => "/",
     }
+}
+
+/// A path in a folder.
+pub(crate) fn join(folder: &str, name: &str) -> String {
+    format!("{}/{name}", folder.trim_end_matches('/'))
 }
 
 #[cfg(test)]

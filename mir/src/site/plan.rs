@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::config::{self, Config};
+use super::config::Config;
 use super::links::Links;
 use super::nodes::Nodes;
 use super::pages::{Page, Pages};
@@ -55,9 +55,9 @@ impl Plan {
         let mut scan = Scan::new(folder);
         let mut fatal = std::mem::take(&mut scan.fatal);
         let mut problems = std::mem::take(&mut scan.problems);
-        let config = read_config(&scan, &mut fatal);
+        let config = std::mem::take(&mut scan.said);
         let theme = read_theme(&scan, memory, &mut fatal);
-        let pages = Pages::read(&scan, memory);
+        let pages = Pages::read(&scan, memory, options.drafts);
         pages.problems(&mut problems);
 
         let mut claims = Claims::default();
@@ -65,14 +65,14 @@ impl Plan {
         let mut files = BTreeMap::new();
         for (at, file) in scan.files.iter().enumerate() {
             let path = format!("/{}", file.rel);
-            claims.claim(&path, &file.name, &mut problems);
+            claims.claim(&path, &file.name, None, &mut problems);
             files.entry(path).or_insert(at);
         }
         let name = scan.root.file_name().unwrap_or_default().to_string_lossy();
         let title = config.title.clone();
         let title = title.unwrap_or_else(|| name.into_owned());
-        let links = Links::new(&pages, scan.files.iter().map(|file| file.rel.as_str()));
-        let nodes = Nodes::new(&pages, &config, title.clone());
+        let links = Links::new(&pages, &scan, &config.mounts);
+        let nodes = Nodes::new(&pages, &config, &scan.order, title.clone());
         let texts = scan.texts.iter();
         let shrinks = |file: &&Source| media::compressible(media::of(&file.rel));
         let texts = texts.chain(scan.files.iter().filter(shrinks));
@@ -128,7 +128,7 @@ impl Plan {
             media_type: media::of(&file.rel),
             rendered: false,
             modified: self.modified.unwrap_or(file.modified),
-            body: read(&self.scan.root, file)?,
+            body: read(file)?,
         })
     }
 
@@ -136,28 +136,17 @@ impl Plan {
     pub(crate) fn redirect(&self, path: &str) -> Option<Redirect> {
         let page = path.strip_suffix('/').filter(|page| *page != "/")?;
         (self.nodes.has(page) && !self.claims.has(path)).then(|| Redirect {
-            path: path.to_owned(),
-            location: escape::percent(page),
+            from: path.to_owned(),
+            to: escape::percent(page),
+            status: 301,
         })
     }
-}
-
-fn read_config(scan: &Scan, problems: &mut Vec<Problem>) -> Config {
-    let Some(source) = &scan.config else {
-        return Config::default();
-    };
-    let read = read_text(&scan.root, source).and_then(|text| Config::parse(&text));
-    read.unwrap_or_else(|problem| {
-        debug_assert_eq!(problem.file, config::FILE);
-        problems.push(problem);
-        Config::default()
-    })
 }
 
 fn read_theme(scan: &Scan, memory: &mut Memory, problems: &mut Vec<Problem>) -> Arc<Theme> {
     let mut texts = BTreeMap::new();
     for source in &scan.templates {
-        match read_text(&scan.root, source) {
+        match read_text(source) {
             Ok(text) => drop(texts.insert(source.rel.clone(), text)),
             Err(problem) => problems.push(problem),
         }
@@ -179,22 +168,36 @@ pub(crate) struct Claims {
 
 impl Claims {
     /// Claims a path for a file, if it is one that can be served.
-    pub(crate) fn claim(&mut self, path: &str, file: &str, problems: &mut Vec<Problem>) {
+    pub(crate) fn claim(
+        &mut self,
+        path: &str,
+        file: &str,
+        line: Option<usize>,
+        problems: &mut Vec<Problem>,
+    ) {
         if !www::pack::is_canonical(path) {
-            let why = What::BadName("makes a path that is too long or not canonical");
-            problems.push(Problem::new(file, None, why));
+            let why = match line {
+                None => What::BadName("makes a path that is too long or not canonical"),
+                Some(_) => What::FrontMatter(format!(
+                    "`{path}` must be a path without empty parts, `.` and `..`"
+                )),
+            };
+            problems.push(Problem::new(file, line, why));
         }
-        self.take(path, file, problems);
+        self.take(path, file, line, problems);
     }
 
-    pub(crate) fn take(&mut self, path: &str, file: &str, problems: &mut Vec<Problem>) {
+    pub(crate) fn take(
+        &mut self,
+        path: &str,
+        file: &str,
+        line: Option<usize>,
+        problems: &mut Vec<Problem>,
+    ) {
         if let Some(first) = self.taken.get(path) {
             let (path, first) = (path.to_owned(), first.clone());
-            problems.push(Problem::new(
-                file,
-                None,
-                What::DuplicatePath { path, first },
-            ));
+            let what = What::DuplicatePath { path, first };
+            problems.push(Problem::new(file, line, what));
         } else {
             self.taken.insert(path.to_owned(), file.to_owned());
         }

@@ -7,8 +7,8 @@ use minijinja::{
     AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior, Value, escape_formatter,
 };
 
+use super::data::one_line;
 use super::escape;
-use super::front::one_line;
 use crate::problem::{Problem, What};
 
 /// Steps that filling in a template for one page may take: a second or so, and many times what lists of all

@@ -1,12 +1,13 @@
 //! Finds the files of a folder, in the same order on every machine.
 //!
-//! Symbolic links are followed as long as they stay inside the site's folder; names that begin
-//! with a dot are passed over, but for `.well-known`.
+//! Symbolic links are followed as long as they stay inside the site's folder, or the one that is
+//! mounted; names that begin with a dot are passed over, but for `.well-known`.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, Metadata};
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::problem::{Problem, What};
@@ -30,10 +31,14 @@ const RECENT: Duration = Duration::from_millis(50);
 pub(crate) struct Source {
     /// Where it is for the operating system.
     pub(crate) path: PathBuf,
+    /// The folder that it may not be outside of, without symbolic links.
+    pub(crate) root: Arc<Path>,
     /// Its name for people, relative to the site's folder: `content/blog/a.md`.
     pub(crate) name: String,
-    /// Its name relative to the folder that was walked: `blog/a.md`.
+    /// Its name within the site, without `content` and the like: `blog/a.md`.
     pub(crate) rel: String,
+    /// As text, it is what is shown of the folder that it is in.
+    pub(crate) index: bool,
     /// When it was last changed, in seconds since 1970.
     pub(crate) modified: u64,
     pub(crate) stamp: Stamp,
@@ -89,7 +94,7 @@ fn node(_: &Metadata) -> [u64; 4] {
 
 /// Walks the folders of one site.
 pub(crate) struct Walker {
-    root: PathBuf,
+    root: Arc<Path>,
     files: usize,
     bytes: u64,
     /// The folders that files were found in or may come to be in.
@@ -101,8 +106,8 @@ impl Walker {
     pub(crate) fn new(site: &Path) -> std::io::Result<Self> {
         let root = site.canonicalize()?;
         Ok(Self {
-            folders: BTreeSet::from([root.clone()]),
-            root,
+            root: root.as_path().into(),
+            folders: BTreeSet::from([root]),
             files: 0,
             bytes: 0,
             problems: Vec::new(),
@@ -125,6 +130,23 @@ impl Walker {
         }
         found.sort_by(|a, b| a.rel.cmp(&b.rel));
         found
+    }
+
+    /// All files under `folder`, which is called `name` and is shown at `rel`: as if they were the
+    /// site's, but for links, which have to stay in that folder.
+    pub(crate) fn mounted(
+        &mut self,
+        folder: &Path,
+        name: &str,
+        rel: &str,
+    ) -> std::io::Result<Vec<Source>> {
+        let root = folder.canonicalize()?;
+        let site = std::mem::replace(&mut self.root, root.as_path().into());
+        let mut found = Vec::new();
+        self.walk(&root, name, rel, &[], &mut Vec::new(), &mut found);
+        self.root = site;
+        found.sort_by(|a, b| a.rel.cmp(&b.rel));
+        Ok(found)
     }
 
     /// One file of the site's folder, if it is there.
@@ -240,8 +262,10 @@ impl Walker {
         let modified = meta.modified().ok();
         found.push(Source {
             path: path.to_owned(),
+            root: self.root.clone(),
             name: name.to_owned(),
             rel: rel.to_owned(),
+            index: stem(rel) == "index",
             modified: modified
                 .and_then(|time| time.duration_since(UNIX_EPOCH).ok())
                 .map_or(0, |since| since.as_secs()),
@@ -251,7 +275,7 @@ impl Walker {
 
     fn inside(&mut self, path: &Path, name: &str) -> Option<PathBuf> {
         let problem = match path.canonicalize() {
-            Ok(real) if real.starts_with(&self.root) => return Some(real),
+            Ok(real) if real.starts_with(&*self.root) => return Some(real),
             Ok(_) => Problem::new(name, None, What::BadLink("leads out of the site's folder")),
             // It led somewhere a moment ago.
             Err(error) if error.kind() == ErrorKind::NotFound => return None,
@@ -263,10 +287,10 @@ impl Walker {
 }
 
 /// Reads a file that was found, unless something else has come in its place.
-pub(crate) fn read(root: &Path, source: &Source) -> Result<Vec<u8>, Problem> {
+pub(crate) fn read(source: &Source) -> Result<Vec<u8>, Problem> {
     let failed = |error| Problem::io(&source.name, &error);
     let real = source.path.canonicalize().map_err(failed)?;
-    if !real.starts_with(root) {
+    if !real.starts_with(&*source.root) {
         let why = What::BadLink("leads out of the site's folder");
         return Err(Problem::new(&source.name, None, why));
     }
@@ -287,11 +311,11 @@ pub(crate) fn read(root: &Path, source: &Source) -> Result<Vec<u8>, Problem> {
 }
 
 /// Reads a text of bounded size; says at which line it stops being UTF-8.
-pub(crate) fn read_text(root: &Path, source: &Source) -> Result<String, Problem> {
+pub(crate) fn read_text(source: &Source) -> Result<String, Problem> {
     if source.stamp.len > MAX_TEXT {
         return Err(too_large(source, "this text", MAX_TEXT));
     }
-    String::from_utf8(read(root, source)?).map_err(|error| {
+    String::from_utf8(read(source)?).map_err(|error| {
         let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
         let line = 1 + good.iter().filter(|&&byte| byte == b'\n').count();
         Problem::new(&source.name, line, What::NotUtf8)
@@ -300,6 +324,12 @@ pub(crate) fn read_text(root: &Path, source: &Source) -> Result<String, Problem>
 
 fn too_large(source: &Source, what: &'static str, limit: u64) -> Problem {
     Problem::new(&source.name, None, What::TooLarge { what, limit })
+}
+
+/// A file's name without its folders and what stands behind its last dot.
+pub(crate) fn stem(rel: &str) -> &str {
+    let file = rel.rsplit('/').next().unwrap_or(rel);
+    file.rsplit_once('.').map_or(file, |(stem, _)| stem)
 }
 
 fn join(folder: &str, file: &str) -> String {

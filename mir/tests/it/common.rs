@@ -22,7 +22,11 @@ pub(crate) fn put(folder: &Path, name: &str, content: &[u8]) {
 }
 
 pub(crate) fn render(folder: &Path) -> Result<Rendered, Vec<String>> {
-    site::render(folder, Options { modified: Some(1) })
+    let options = Options {
+        modified: Some(1),
+        ..Options::default()
+    };
+    site::render(folder, options)
         .map_err(|problems| problems.iter().map(ToString::to_string).collect())
 }
 

@@ -90,7 +90,7 @@ fn texts_that_are_none() {
         "{found:?}"
     );
     assert!(
-        found[2].starts_with("site.toml:2: unknown field `navigation`"),
+        found[2].starts_with("site.toml:2: unknown key `navigation`"),
         "{found:?}"
     );
     assert_eq!(found.len(), 3);

@@ -8,7 +8,11 @@ use tempfile::TempDir;
 
 use crate::common::{folder, put, render};
 
-const OPTIONS: Options = Options { modified: Some(1) };
+const OPTIONS: Options = Options {
+    modified: Some(1),
+    drafts: false,
+    lenient: false,
+};
 
 fn site() -> TempDir {
     folder(&[
@@ -81,7 +85,7 @@ fn answers_what_the_whole_site_has() {
         warnings.sort();
         assert_eq!(warnings, site.warnings);
         for redirect in &site.redirects {
-            let found = view.find(&redirect.path);
+            let found = view.find(&redirect.from);
             assert_eq!(found, Ok(Found::Redirect(redirect.clone())));
         }
         for path in [
@@ -253,7 +257,7 @@ fn a_mistake_of_the_site_costs_its_pages() {
         (
             "site.toml",
             "title = \"x\"\ntitel = 1\n",
-            "site.toml:2: unknown field `titel`",
+            "site.toml:2: unknown key `titel`",
         ),
         (
             "templates/unused.html",

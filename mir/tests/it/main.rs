@@ -2,8 +2,10 @@
 
 mod common;
 mod errors;
+mod front;
 mod hostile;
 mod live;
+mod mounts;
 mod own;
 mod site;
 mod terminal;

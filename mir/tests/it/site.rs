@@ -70,11 +70,7 @@ fn a_whole_site() {
     assert!(html(&site, "/blog/second").contains("src=\"/blog/pic.png\""));
     let lost = String::from_utf8(site.not_found.as_ref().unwrap().body.clone()).unwrap();
     assert!(lost.contains("<h1>Lost</h1>") && lost.contains("Nothing here."));
-    let redirects: Vec<_> = site
-        .redirects
-        .iter()
-        .map(|r| (&*r.path, &*r.location))
-        .collect();
+    let redirects: Vec<_> = site.redirects.iter().map(|r| (&*r.from, &*r.to)).collect();
     assert_eq!(
         redirects,
         [
@@ -121,11 +117,7 @@ fn a_flat_folder_of_texts() {
     let warnings: Vec<_> = site.warnings.iter().map(ToString::to_string).collect();
     assert_eq!(warnings, ["Read me first.md:3: broken link: three.md"]);
     assert!(html(&site, "/").contains("href=\"/Read%20me%20first\""));
-    assert!(
-        site.redirects
-            .iter()
-            .any(|r| r.location == "/Read%20me%20first")
-    );
+    assert!(site.redirects.iter().any(|r| r.to == "/Read%20me%20first"));
 }
 
 /// What is found in texts of people who did not know this program.

@@ -80,7 +80,7 @@ fn write_place(out: &mut String, plan: &Plan, problem: &Problem) -> std::fmt::Re
         return Ok(());
     };
     // It may be gone by now, or no text: then the place has to do.
-    let Ok(text) = read_text(&plan.scan.root, source) else {
+    let Ok(text) = read_text(source) else {
         return Ok(());
     };
     let first = line.saturating_sub(AROUND).max(1);
