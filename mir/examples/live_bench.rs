@@ -1,21 +1,29 @@
-//! What it takes to show a page anew that was saved, in sites of several sizes:
+//! What it takes to build a site, and to show a page anew that was saved, in sites of several sizes:
 //! `cargo run --release -p mir --example live_bench`.
 
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use mir::site::{Change, Found, Live, Options};
+use mir::pack::{Cache, pack};
+use mir::site::{Change, Found, Live, Options, render};
 
 const ROUNDS: u32 = 20;
 
 fn main() {
-    println!("files  open      look, nothing new  look, one saved  page      (median of {ROUNDS})");
-    for files in [10, 100, 1_000, 10_000] {
+    println!(
+        "files  render      pack         open      look, nothing new  look, one saved  page      \
+         (the last three: median of {ROUNDS})"
+    );
+    for files in [10, 100, 1_000, 5_000, 10_000] {
         let folder = tempfile::tempdir().expect("a folder");
         for at in 0..files {
             put(folder.path(), at, 0);
         }
+        let (site, rendered) = timed(|| render(folder.path(), Options::default()));
+        let site = site.expect("a good site");
+        let (packed, packing) = timed(|| pack(site, &Cache::none()));
+        assert!(packed.is_ok());
         let (live, open) = timed(|| Live::open(folder.path(), Options::default()));
         let (mut quiet, mut saved, mut page) = (Vec::new(), Vec::new(), Vec::new());
         for round in 1..=ROUNDS {
@@ -35,7 +43,9 @@ fn main() {
             page.push(time);
         }
         println!(
-            "{files:<6} {:<9} {:<18} {:<16} {:<9}",
+            "{files:<6} {:<11} {:<12} {:<9} {:<18} {:<16} {:<9}",
+            ms(rendered),
+            ms(packing),
             ms(open),
             ms(median(quiet)),
             ms(median(saved)),
@@ -44,18 +54,20 @@ fn main() {
     }
 }
 
-/// A page of 5 KB with some of everything; 50 pages to a folder.
+/// A page of 6 KB with some of everything, 40 lines of code that no other page has among it; 50 pages
+/// to a folder.
 fn put(folder: &Path, at: usize, round: u32) {
     let part = at / 50 + 7;
     let path = folder.join(format!("content/part-{part}/page-{at}.md"));
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).expect("a folder");
     }
-    let text =
-        "Some *words* with a [link](page-1.md), `code`, and more words behind it.\n".repeat(60);
+    let text = format!("Some *words* with a [link](page-{at}.md), `code`, and more words.\n");
+    let text = text.repeat(60);
     let page = format!(
         "---\ntitle: Page {at}\ndate: 2026-11-23\ntags: [a, b]\n---\n## round {round}\n\n{text}\n\n\
-         | a | b |\n|---|---|\n| 1 | 2 |\n"
+         | a | b |\n|---|---|\n| 1 | 2 |\n\n```rust\n{}```\n",
+        format!("    let page_{at} = round(\"{round}\", {at}); // as it is\n").repeat(40)
     );
     fs::write(path, page).expect("a file");
 }

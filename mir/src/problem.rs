@@ -54,6 +54,10 @@ pub enum What {
     Refused(String),
     /// A link to a page or file that the site does not have.
     BrokenLink(String),
+    /// Nobody said where the site is.
+    NoBase,
+    /// A link to a place that the page does not have.
+    NoPlace(String),
 }
 
 impl Problem {
@@ -106,6 +110,11 @@ impl fmt::Display for What {
             Self::Empty => write!(f, "nothing to serve: no Markdown and no files"),
             Self::Refused(why) => write!(f, "cannot be served: {why}"),
             Self::BrokenLink(to) => write!(f, "broken link: {to}"),
+            Self::NoBase => write!(
+                f,
+                "there is no base_url, so there are no feeds and no site map"
+            ),
+            Self::NoPlace(to) => write!(f, "broken link: {to}: that page has no such place"),
         }
     }
 }

@@ -157,7 +157,7 @@ fn texts_of_others_are_the_same_as_their_pack() {
     put(
         site,
         "content/Über uns.md",
-        "# Über\n\n[gone](gone.md) [x](a%20b.md)\n",
+        "# Über\n\n[gone](gone) [x](a%20b.md)\n",
     );
     put(
         site,

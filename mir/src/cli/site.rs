@@ -157,6 +157,7 @@ impl Rendering {
         if let Some(more) = rendered.warnings.len().checked_sub(SHOWN + 1) {
             tell(format_args!("warning: {} more broken links", more + 1));
         }
+        rendered.notes.iter().for_each(note);
         let (shown, count) = (site.display(), rendered.items.len());
         report(format_args!("{shown}: {count} pages and files"))?;
         Ok(rendered)

@@ -14,6 +14,7 @@ mod mount;
 mod rules;
 
 pub(crate) use mount::Mount;
+pub(crate) use rules::is_address;
 
 /// The file's name, in the site's folder.
 pub(crate) const FILE: &str = "site.toml";

@@ -12,6 +12,8 @@ pub struct Date {
     second: i32,
 }
 
+const DAY: i32 = 24 * 60 * 60;
+
 const MONTHS: [&str; 12] = [
     "January",
     "February",
@@ -51,6 +53,72 @@ impl Date {
             day: day as u8,
             second: time.map_or(Some(0), time_of_day)?,
         })
+    }
+
+    /// The year, as written.
+    pub(crate) fn year(&self) -> u16 {
+        self.year
+    }
+
+    /// `2018-03-08T12:30:00Z`: the moment in UTC, midnight if no time was given.
+    pub(crate) fn rfc3339(&self) -> String {
+        // A leap second is written as the one after it. An offset may change the day by one.
+        let days = self.second.div_euclid(DAY);
+        let second = self.second.rem_euclid(DAY);
+        let mut date = *self;
+        for _ in 0..days.abs() {
+            date = if days > 0 {
+                date.tomorrow()
+            } else {
+                date.yesterday()
+            };
+        }
+        let (hour, minute) = (second / 3600, second / 60 % 60);
+        format!("{date}T{hour:02}:{minute:02}:{:02}Z", second % 60)
+    }
+
+    fn tomorrow(self) -> Self {
+        let last = days_in(self.year.into(), self.month.into());
+        match (u32::from(self.day) < last, self.month) {
+            (true, _) => Self {
+                day: self.day + 1,
+                ..self
+            },
+            (false, 12) => Self {
+                year: self.year.saturating_add(1),
+                month: 1,
+                day: 1,
+                ..self
+            },
+            (false, _) => Self {
+                month: self.month + 1,
+                day: 1,
+                ..self
+            },
+        }
+    }
+
+    fn yesterday(self) -> Self {
+        match (self.day, self.month) {
+            (1, 1) => Self {
+                year: self.year.saturating_sub(1),
+                month: 12,
+                day: 31,
+                ..self
+            },
+            (1, month) => {
+                let day = days_in(self.year.into(), u32::from(month) - 1) as u8;
+                Self {
+                    month: month - 1,
+                    day,
+                    ..self
+                }
+            }
+            _ => Self {
+                day: self.day - 1,
+                ..self
+            },
+        }
     }
 
     /// `8 March 2018`.
@@ -160,6 +228,19 @@ mod tests {
             "2018-01-01T10:00:00+100",
         ] {
             assert_eq!(Date::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn feeds_have_moments() {
+        for (text, moment) in [
+            ("2016-2-29", "2016-02-29T00:00:00Z"),
+            ("2016-02-29T23:30:10-05:00", "2016-03-01T04:30:10Z"),
+            ("2016-01-01 00:30 +0100", "2015-12-31T23:30:00Z"),
+            ("2016-03-01 00:30 +0100", "2016-02-29T23:30:00Z"),
+            ("2015-12-31T23:59:60Z", "2016-01-01T00:00:00Z"),
+        ] {
+            assert_eq!(Date::parse(text).unwrap().rfc3339(), moment, "{text}");
         }
     }
 

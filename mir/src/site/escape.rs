@@ -1,5 +1,6 @@
 //! Escapes for URLs and HTML attributes.
 
+use std::borrow::Cow;
 use std::fmt::Write;
 
 /// Percent-encodes what may not stand in a URL's path or fragment.
@@ -36,8 +37,27 @@ fn hex(digit: u8) -> Option<u8> {
     (digit as char).to_digit(16).map(|value| value as u8)
 }
 
-/// Escapes text for HTML, also within an attribute's quotes.
+/// Percent-encodes what is not ASCII, and space, in an address that is one already.
+pub(crate) fn ascii(url: &str) -> String {
+    let mut out = String::with_capacity(url.len());
+    for byte in url.bytes() {
+        match byte.is_ascii_graphic() {
+            true => out.push(byte as char),
+            false => write!(out, "%{byte:02X}").unwrap_or_default(),
+        }
+    }
+    out
+}
+
+/// Escapes text for HTML and XML, also within an attribute's quotes. What neither may hold, such as
+/// most control characters, is left out.
 pub(crate) fn html(text: &str) -> String {
+    let odd = |c: char| c.is_control() && !matches!(c, '\t' | '\n' | '\r');
+    let odd = |c: char| odd(c) || matches!(c, '\u{fffe}' | '\u{ffff}');
+    let text: Cow<'_, str> = match text.contains(odd) {
+        true => text.chars().filter(|&c| !odd(c)).collect::<String>().into(),
+        false => text.into(),
+    };
     text.replace('&', "&amp;")
         .replace('"', "&quot;")
         .replace('\'', "&#39;")

@@ -1,13 +1,17 @@
 //! Where the links of a page lead: names of sources and paths of the site become URLs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 
 use super::config::Mount;
 use super::escape;
 use super::markdown::Target;
 use super::pages::{Page, Pages};
 use super::scan::Scan;
+
+/// What servers make themselves.
+const SERVED: [&str; 3] = ["/metrics", "/stats", "/stats.json"];
 
 /// All that can be linked to.
 #[derive(Default)]
@@ -19,6 +23,9 @@ pub(crate) struct Links {
     /// then links may lead from one to the other.
     sources: BTreeMap<PathBuf, String>,
     mounts: Vec<Mount>,
+    /// Whose places links may lead to.
+    pages: BTreeMap<String, Arc<Page>>,
+    files: BTreeSet<String>,
 }
 
 impl Links {
@@ -31,23 +38,28 @@ impl Links {
             let path = format!("/{}", file.rel);
             links.known.insert(path.clone(), path.clone());
             links.source(&file.path, &path);
+            links.files.insert(path);
         }
         for page in &pages.pages {
             links
                 .known
                 .insert(format!("/{}", page.rel), page.path.clone());
             links.source(&page.file, &page.path);
+            links.pages.insert(page.path.clone(), page.clone());
         }
         for path in pages.paths() {
             links.known.insert(path.to_owned(), path.to_owned());
         }
-        links.add(super::theme::STYLE.0);
+        for path in SERVED {
+            links.add(path);
+        }
         links
     }
 
     /// Takes note of a path that is served.
     pub(crate) fn add(&mut self, path: &str) {
-        self.known.insert(path.to_owned(), path.to_owned());
+        let known = self.known.entry(path.to_owned());
+        known.or_insert_with(|| path.to_owned());
     }
 
     fn source(&mut self, file: &Path, path: &str) {
@@ -59,13 +71,22 @@ impl Links {
     /// Resolves a link as written in a page. Relative links are relative to the file, not to the
     /// page's URL, so that they work for readers of the source too.
     pub(crate) fn resolve(&self, page: &Page, link: &str) -> Target {
-        if link.is_empty() || link.starts_with(['#', '?']) || is_elsewhere(link) {
+        if link.is_empty() || link.starts_with('?') || is_elsewhere(link) {
             return Target::Keep;
         }
         let cut = link.find(['?', '#']).unwrap_or(link.len());
         let (path, rest) = link.split_at(cut);
+        if path.is_empty() {
+            let place = place(rest).filter(|place| !page.outline.has(place));
+            return Target::Url(
+                link.to_owned(),
+                place.map(|place| (page.path.clone(), place)),
+            );
+        }
+        let is_text = |path: &str| path.ends_with(".md") || path.ends_with(".markdown");
+        let error = !path.starts_with('/') && is_text(path);
         let Some(path) = escape::unpercent(path) else {
-            return Target::Broken(link.to_owned());
+            return Target::Broken(link.to_owned(), error);
         };
         let url = |path: &str| format!("{}{rest}", escape::percent(path));
         let absolute = match path.starts_with('/') {
@@ -86,15 +107,29 @@ impl Links {
             _ => None,
         };
         if let Some(to) = known.or_else(|| self.by_source(page, &path)) {
-            return Target::Url(url(to));
+            let place = place(rest).filter(|place| !self.may_have(to, place));
+            return Target::Url(url(to), place.map(|place| (to.clone(), place)));
         }
         match (leaves, absolute) {
             (Some(mount), _) => match outside(mount, page, &path) {
-                Some(base) => Target::Url(format!("{base}{rest}")),
-                None => Target::Broken(link.to_owned()),
+                Some(base) => Target::Url(format!("{base}{rest}"), None),
+                None => Target::Broken(link.to_owned(), true),
             },
-            (None, Some(absolute)) => Target::Broken(url(&absolute)),
-            (None, None) => Target::Broken(link.to_owned()),
+            (None, Some(absolute)) => Target::Broken(url(&absolute), error),
+            (None, None) => Target::Broken(link.to_owned(), error),
+        }
+    }
+
+    /// Whether something is served at a path.
+    pub(crate) fn has(&self, path: &str) -> bool {
+        self.known.get(path).is_some_and(|to| to == path)
+    }
+
+    /// Whether there is such a place by a page's text, or it cannot be told: in a file.
+    fn may_have(&self, path: &str, place: &str) -> bool {
+        match self.pages.get(path) {
+            Some(page) => page.outline.has(place),
+            None => self.files.contains(path),
         }
     }
 
@@ -151,6 +186,15 @@ fn is_below(path: &str, folder: &str) -> bool {
         .is_some_and(|rest| rest.starts_with('/'))
 }
 
+/// The place in a page that what stands behind a link's path names.
+fn place(rest: &str) -> Option<String> {
+    let (_, place) = rest.split_once('#')?;
+    let place = escape::unpercent(place)?;
+    // These are there without being written.
+    let always = place.is_empty() || place == "top" || place.starts_with(":~:");
+    (!always).then_some(place)
+}
+
 /// Whether the link names a scheme or a host.
 fn is_elsewhere(link: &str) -> bool {
     if link.starts_with("//") {
@@ -194,6 +238,7 @@ mod tests {
         let known = known.map(|(from, to)| (from.to_owned(), to.to_owned()));
         Links {
             known: known.into(),
+            files: ["/blog/a b".to_owned()].into(),
             ..Links::default()
         }
     }
@@ -217,7 +262,7 @@ mod tests {
         ] {
             assert_eq!(
                 links().resolve(&page(folder), link),
-                Target::Url(url.into()),
+                Target::Url(url.into(), None),
                 "{link}"
             );
         }
@@ -225,15 +270,7 @@ mod tests {
 
     #[test]
     fn others_stay() {
-        for link in [
-            "",
-            "#x",
-            "?q",
-            "https://a/b.md",
-            "//a/b",
-            "mailto:a@b",
-            "tel:1",
-        ] {
+        for link in ["", "?q", "https://a/b.md", "//a/b", "mailto:a@b", "tel:1"] {
             assert_eq!(
                 links().resolve(&page("/blog"), link),
                 Target::Keep,
@@ -244,18 +281,36 @@ mod tests {
 
     #[test]
     fn nowhere_is_said() {
-        for (link, url) in [
-            ("c.md", "/blog/c.md"),
-            ("/c#d", "/c#d"),
-            ("../../x", "../../x"),
-            ("%ff", "%ff"),
-            ("a/b:c", "/blog/a/b:c"),
+        for (link, url, error) in [
+            ("c.md", "/blog/c.md", true),
+            ("/c.md#d", "/c.md#d", false),
+            ("../../x", "../../x", false),
+            ("%ff", "%ff", false),
+            ("a/b:c", "/blog/a/b:c", false),
         ] {
             assert_eq!(
                 links().resolve(&page("/blog"), link),
-                Target::Broken(url.into()),
+                Target::Broken(url.into(), error),
                 "{link}"
             );
+        }
+    }
+
+    #[test]
+    fn places_are_looked_for() {
+        let own = |place: &str| Some(("/x".to_owned(), place.to_owned()));
+        let mut page = page("/blog");
+        page.path = "/x".to_owned();
+        page.outline = crate::site::markdown::Outline::new("## There {#é}\n", false);
+        for (link, place) in [
+            ("#%C3%A9", None),
+            ("#", None),
+            ("#top", None),
+            ("#é", None),
+            ("#z", own("z")),
+        ] {
+            let target = links().resolve(&page, link);
+            assert_eq!(target, Target::Url(link.into(), place), "{link}");
         }
     }
 

@@ -8,10 +8,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use super::nodes::Drawn;
+use super::draw::Drawn;
+use super::draw::has;
+use super::outputs::Output;
 use super::plan::{Memory, Plan};
 use super::walk::Source;
-use super::{Item, Options, Redirect, theme};
+use super::{Item, Options, Redirect};
 use crate::problem::Problem;
 
 mod explain;
@@ -103,20 +105,21 @@ impl View {
                 Err(problem) => Err(Broken(vec![problem])),
             };
         }
-        if path == theme::STYLE.0
-            && let Some(item) = plan.built_in_style()
-        {
-            return Ok(Found::Item(item, Vec::new()));
-        }
         if let Some(redirect) = plan.redirect(path) {
             return Ok(Found::Redirect(redirect));
         }
-        if plan.nodes.has(path) && !plan.fatal.is_empty() {
+        let output = plan.outputs.get(path);
+        let made = output.is_some_and(|output| !matches!(output, Output::Text(_)));
+        if (made || plan.nodes.has(path)) && !plan.fatal.is_empty() {
             return Err(Broken(plan.fatal.clone()));
         }
-        match plan.page(path) {
-            Some(drawn) => item(drawn).map(|(item, warnings)| Found::Item(item, warnings)),
-            None => Ok(Found::Missing),
+        match (plan.output(path), plan.page(path)) {
+            (Some(Ok(item)), _) => Ok(Found::Item(item, Vec::new())),
+            (Some(Err(problem)), _) => Err(Broken(vec![problem])),
+            (None, Some(drawn)) => {
+                item(plan, drawn).map(|(item, warnings)| Found::Item(item, warnings))
+            }
+            (None, None) => Ok(Found::Missing),
         }
     }
 
@@ -129,7 +132,7 @@ impl View {
         let own = plan.pages.not_found.as_ref().map(|page| &page.problems);
         match own.filter(|problems| !problems.is_empty()) {
             Some(problems) => Err(Broken(problems.clone())),
-            None => item(plan.not_found()),
+            None => item(plan, plan.not_found()),
         }
     }
 
@@ -140,9 +143,8 @@ impl View {
 
     /// All paths at which there is a page, a list or a file, in no order.
     pub fn paths(&self) -> impl Iterator<Item = &str> {
-        let style = self.0.built_in_style().map(|_| theme::STYLE.0);
-        let files = self.0.files.keys().map(String::as_str);
-        self.0.nodes.paths().chain(files).chain(style)
+        let files = self.0.files.keys().chain(self.0.outputs.keys());
+        self.0.nodes.paths().chain(files.map(String::as_str))
     }
 
     /// The folders in which a change may matter, without symbolic links.
@@ -161,11 +163,14 @@ impl View {
     }
 }
 
-fn item(drawn: Result<Drawn, Problem>) -> Result<(Item, Vec<Problem>), Broken> {
-    match drawn {
-        Ok(drawn) => Ok((drawn.item, drawn.warnings)),
-        Err(problem) => Err(Broken(vec![problem])),
-    }
+fn item(plan: &Plan, drawn: Result<Drawn, Problem>) -> Result<(Item, Vec<Problem>), Broken> {
+    let drawn = drawn.map_err(|problem| Broken(vec![problem]))?;
+    let page = |path: &str| Some(plan.page(path)?.ok()?.item.body);
+    let mut warnings =
+        drawn.missing_places(|path, id| page(path).is_none_or(|html| has(&html, id)));
+    warnings.extend(drawn.broken.into_iter().map(|(problem, _)| problem));
+    warnings.sort();
+    Ok((drawn.item, warnings))
 }
 
 impl Plan {
@@ -175,6 +180,7 @@ impl Plan {
             && Arc::ptr_eq(&self.theme, &before.theme)
             && self.config == before.config
             && self.problems == before.problems
+            && self.linked == before.linked
             && self.files.keys().eq(before.files.keys());
         if !same {
             return Change::All;

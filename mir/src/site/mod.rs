@@ -4,27 +4,38 @@
 //! Everything that is wrong with a site is found in one run, and nothing is written here.
 
 mod author;
+mod claims;
 mod config;
 mod data;
 mod date;
+mod draw;
 mod escape;
+mod feeds;
 mod front;
 mod linked;
 mod links;
 mod live;
 mod markdown;
 mod nodes;
+mod outputs;
 mod pages;
 mod plan;
+mod redirects;
 mod scan;
+mod search;
+mod size;
+mod streams;
 mod table;
 mod theme;
 mod walk;
+mod xhtml;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::parallel;
-use crate::problem::Problem;
+use crate::problem::{Problem, What};
+use draw::Drawn;
 use plan::{Memory, Plan};
 
 pub use date::Date;
@@ -46,6 +57,8 @@ pub struct Rendered {
     pub headers: Vec<Header>,
     /// What is wrong but does not keep the site from being served: links that lead nowhere.
     pub warnings: Vec<Problem>,
+    /// What is not wrong, and good to know.
+    pub notes: Vec<Problem>,
     /// The bytes of all texts in the folder, as they stand there.
     pub text_bytes: u64,
 }
@@ -121,34 +134,63 @@ fn render_or(folder: &Path, options: Options, problems: &mut Vec<Problem>) -> Op
         ..Rendered::default()
     };
     let pages = parallel::map(plan.nodes.paths().collect(), |path| plan.page(path));
-    for drawn in pages.into_iter().flatten() {
-        match drawn {
-            Ok(mut drawn) => {
-                out.warnings.append(&mut drawn.warnings);
-                out.items.push(drawn.item);
-            }
+    let mut drawn = Vec::new();
+    for page in pages.into_iter().flatten().chain([plan.not_found()]) {
+        match page {
+            Ok(page) => drawn.push(page),
             Err(problem) => problems.push(problem),
         }
     }
-    match plan.not_found() {
-        Ok(mut drawn) => {
-            out.warnings.append(&mut drawn.warnings);
-            out.not_found = Some(drawn.item);
-        }
-        Err(problem) => problems.push(problem),
+    out.warnings.clone_from(&plan.warnings);
+    broken_links(&drawn, options, &mut out, problems);
+    out.items.extend(drawn.into_iter().map(|drawn| drawn.item));
+    // The one that was added last.
+    if out
+        .items
+        .last()
+        .is_some_and(|item| item.path == pages::NOT_FOUND)
+    {
+        out.not_found = out.items.pop();
     }
-    out.items.extend(plan.built_in_style());
-    for &file in plan.files.values() {
-        match plan.file(file) {
+    let made = parallel::map(plan.outputs.keys().collect(), |path| plan.output(path));
+    let files = plan.files.values().map(|&file| plan.file(file));
+    for item in made.into_iter().flatten().chain(files) {
+        match item {
             Ok(item) => out.items.push(item),
             Err(problem) => problems.push(problem),
         }
     }
-    let paths = plan.nodes.paths().map(|path| format!("{path}/"));
-    out.redirects = paths.filter_map(|path| plan.redirect(&path)).collect();
+    out.redirects = plan.all_redirects();
+    out.headers.clone_from(&plan.config.headers);
+    if plan.misses_base() {
+        out.notes
+            .push(Problem::new(config::FILE, None, What::NoBase));
+    }
     out.items.sort_by(|a, b| a.path.cmp(&b.path));
-    out.redirects.sort_by(|a, b| a.from.cmp(&b.from));
-    out.headers = plan.config.headers.clone();
     out.warnings.sort();
     Some(out)
+}
+
+/// Links that lead nowhere, of all pages.
+fn broken_links(
+    drawn: &[Drawn],
+    options: Options,
+    out: &mut Rendered,
+    problems: &mut Vec<Problem>,
+) {
+    let bodies: BTreeMap<_, _> = drawn
+        .iter()
+        .map(|drawn| (drawn.item.path.as_str(), drawn.item.body.as_slice()))
+        .collect();
+    let has = |path: &str, id: &str| bodies.get(path).is_none_or(|body| draw::has(body, id));
+    for page in drawn {
+        let places = page.missing_places(has).into_iter();
+        let places = places.map(|problem| (problem, true));
+        for (problem, error) in places.chain(page.broken.iter().cloned()) {
+            match error && !options.lenient {
+                true => problems.push(problem),
+                false => out.warnings.push(problem),
+            }
+        }
+    }
 }

@@ -5,9 +5,10 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::claims::Claims;
 use super::front::{self, Front, Place};
-use super::markdown;
-use super::plan::{Claims, Memory};
+use super::markdown::Outline;
+use super::plan::Memory;
 use super::scan::{Scan, page_path};
 use super::walk::{Source, read_text};
 use crate::parallel;
@@ -46,6 +47,7 @@ pub(crate) struct Page {
     pub(crate) front: Front,
     /// What the front matter calls it, or the heading that opens it.
     pub(crate) title: Option<String>,
+    pub(crate) outline: Outline,
     pub(crate) body: String,
     pub(crate) body_line: usize,
     /// What is wrong with its file. If that cannot be read, the page is empty.
@@ -148,6 +150,7 @@ impl Page {
             section: String::new(),
             front: Front::default(),
             title: None,
+            outline: Outline::default(),
             body: String::new(),
             body_line: 1,
             problems: Vec::new(),
@@ -169,6 +172,7 @@ impl Page {
             None => natural,
         };
         let title = split.front.title.clone();
+        let outline = Outline::new(split.body, title.is_none());
         Self {
             name: source.name.clone(),
             rel: source.rel.clone(),
@@ -180,7 +184,8 @@ impl Page {
             },
             path,
             folder,
-            title: title.or_else(|| markdown::title(split.body)),
+            title: title.or_else(|| outline.title.clone()),
+            outline,
             front: split.front,
             body: split.body.to_owned(),
             body_line: split.body_line,
@@ -191,6 +196,15 @@ impl Page {
 }
 
 impl Page {
+    /// The paths that lead to it, as written without a slash at the end.
+    pub(crate) fn aliases(&self) -> impl Iterator<Item = String> {
+        let written = self.front.aliases.iter().map(|alias| &*alias.text);
+        written.map(|alias| match alias.strip_prefix('/') {
+            Some(rest) => format!("/{}", rest.trim_end_matches('/')),
+            None => join(&self.section, alias.trim_end_matches('/')),
+        })
+    }
+
     /// Whether it was made of this file, for the place where that is now.
     fn is_of(&self, source: &Source) -> bool {
         self.rel == source.rel && self.index == source.index && self.file == source.path

@@ -5,16 +5,21 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use minijinja::Value;
+
+use super::claims::Claims;
 use super::config::Config;
+use super::linked::{self, Linked};
 use super::links::Links;
 use super::nodes::Nodes;
+use super::outputs::Output;
 use super::pages::{Page, Pages};
 use super::scan::Scan;
-use super::theme::{self, Theme};
+use super::theme::Theme;
 use super::walk::{Source, Stamp, read, read_text};
-use super::{Item, Options, Redirect, escape};
+use super::{Item, Options, Redirect, redirects};
 use crate::media;
-use crate::problem::{Problem, What};
+use crate::problem::Problem;
 
 /// What was read and need not be read again while it stays as it is.
 #[derive(Default)]
@@ -35,18 +40,28 @@ pub(crate) struct Plan {
     pub(crate) links: Links,
     pub(crate) nodes: Nodes,
     pub(crate) pages: Pages,
+    /// Links to elsewhere, the newest first.
+    pub(crate) linked: Vec<Linked>,
+    /// Paths that lead elsewhere, but for those that lead to themselves without a slash.
+    pub(crate) redirects: BTreeMap<String, Redirect>,
     /// Files that are served as they are, by path: the place among those that were found.
     pub(crate) files: BTreeMap<String, usize>,
+    /// Files that are made, by path.
+    pub(crate) outputs: BTreeMap<String, Output>,
+    /// What all pages are given.
+    pub(crate) shared: Value,
     /// What is wrong, of all that can be known before anything is rendered.
     pub(crate) problems: Vec<Problem>,
     /// What of it concerns every page.
     pub(crate) fatal: Vec<Problem>,
     /// What is wrong, by the path that it keeps from being served.
     pub(crate) wrong: BTreeMap<String, Vec<Problem>>,
+    /// Links of `site.toml` that lead nowhere.
+    pub(crate) warnings: Vec<Problem>,
     /// The bytes of all texts in the folder.
     pub(crate) text_bytes: u64,
     modified: Option<u64>,
-    claims: Claims,
+    pub(crate) claims: Claims,
 }
 
 impl Plan {
@@ -59,6 +74,7 @@ impl Plan {
         let theme = read_theme(&scan, memory, &mut fatal);
         let pages = Pages::read(&scan, memory, options.drafts);
         pages.problems(&mut problems);
+        let linked = linked::read(&scan, &mut problems);
 
         let mut claims = Claims::default();
         pages.claim(&mut claims, &mut problems);
@@ -68,24 +84,19 @@ impl Plan {
             claims.claim(&path, &file.name, None, &mut problems);
             files.entry(path).or_insert(at);
         }
+        let redirects = redirects::written(&pages, &config, &linked, &mut claims, &mut problems);
         let name = scan.root.file_name().unwrap_or_default().to_string_lossy();
         let title = config.title.clone();
         let title = title.unwrap_or_else(|| name.into_owned());
+        let free = |path: &str| !claims.has(path);
+        let has_links = scan.linked.is_some();
+        let nodes = Nodes::new(&pages, &config, &scan.order, &title, has_links, free);
         let links = Links::new(&pages, &scan, &config.mounts);
-        let nodes = Nodes::new(&pages, &config, &scan.order, title.clone());
         let texts = scan.texts.iter();
         let shrinks = |file: &&Source| media::compressible(media::of(&file.rel));
         let texts = texts.chain(scan.files.iter().filter(shrinks));
         let text_bytes = texts.map(|source| source.stamp.len).sum();
-        problems.extend(fatal.iter().cloned());
-        problems.sort();
-        problems.dedup();
-        let mut wrong: BTreeMap<_, Vec<_>> = BTreeMap::new();
-        for problem in &problems {
-            let path = scan.path(problem);
-            wrong.entry(path).or_default().push(problem.clone());
-        }
-        Self {
+        let mut plan = Self {
             title,
             scan,
             config,
@@ -93,31 +104,52 @@ impl Plan {
             links,
             nodes,
             pages,
+            linked,
+            redirects,
             files,
+            outputs: BTreeMap::new(),
+            shared: ().into(),
             problems,
             fatal,
-            wrong,
+            wrong: BTreeMap::new(),
+            warnings: Vec::new(),
             text_bytes,
             modified: options.modified,
             claims,
+        };
+        plan.outputs = plan.outputs(|path| !plan.claims.has(path));
+        plan.redirect_folders();
+        plan.know_links();
+        plan.check_redirects();
+        plan.share();
+        plan.sort_problems();
+        plan
+    }
+
+    /// Lets texts link to what follows from others.
+    fn know_links(&mut self) {
+        let made = self
+            .nodes
+            .paths()
+            .chain(self.outputs.keys().map(String::as_str));
+        for path in made.chain(self.redirects.keys().map(String::as_str)) {
+            self.links.add(path);
+        }
+    }
+
+    fn sort_problems(&mut self) {
+        self.problems.extend(self.fatal.iter().cloned());
+        self.problems.sort();
+        self.problems.dedup();
+        for problem in &self.problems {
+            let path = self.scan.path(problem);
+            self.wrong.entry(path).or_default().push(problem.clone());
         }
     }
 
     /// When the site's pages changed last.
     pub(crate) fn modified(&self) -> u64 {
         self.modified.unwrap_or(self.scan.newest)
-    }
-
-    /// The stylesheet of the built-in templates, unless the site has its own.
-    pub(crate) fn built_in_style(&self) -> Option<Item> {
-        let (path, text) = theme::STYLE;
-        (!self.claims.has(path)).then(|| Item {
-            path: path.to_owned(),
-            media_type: media::of(path),
-            rendered: false,
-            modified: self.modified(),
-            body: text.into(),
-        })
     }
 
     /// A file as it is.
@@ -129,16 +161,6 @@ impl Plan {
             rendered: false,
             modified: self.modified.unwrap_or(file.modified),
             body: read(file)?,
-        })
-    }
-
-    /// One page, one address: with a slash behind it, the same words lead there.
-    pub(crate) fn redirect(&self, path: &str) -> Option<Redirect> {
-        let page = path.strip_suffix('/').filter(|page| *page != "/")?;
-        (self.nodes.has(page) && !self.claims.has(path)).then(|| Redirect {
-            from: path.to_owned(),
-            to: escape::percent(page),
-            status: 301,
         })
     }
 }
@@ -158,52 +180,4 @@ fn read_theme(scan: &Scan, memory: &mut Memory, problems: &mut Vec<Problem>) -> 
     problems.extend_from_slice(&theme.problems);
     memory.theme = Some((texts, theme.clone()));
     theme
-}
-
-/// Which file has which path.
-#[derive(Default)]
-pub(crate) struct Claims {
-    taken: BTreeMap<String, String>,
-}
-
-impl Claims {
-    /// Claims a path for a file, if it is one that can be served.
-    pub(crate) fn claim(
-        &mut self,
-        path: &str,
-        file: &str,
-        line: Option<usize>,
-        problems: &mut Vec<Problem>,
-    ) {
-        if !www::pack::is_canonical(path) {
-            let why = match line {
-                None => What::BadName("makes a path that is too long or not canonical"),
-                Some(_) => What::FrontMatter(format!(
-                    "`{path}` must be a path without empty parts, `.` and `..`"
-                )),
-            };
-            problems.push(Problem::new(file, line, why));
-        }
-        self.take(path, file, line, problems);
-    }
-
-    pub(crate) fn take(
-        &mut self,
-        path: &str,
-        file: &str,
-        line: Option<usize>,
-        problems: &mut Vec<Problem>,
-    ) {
-        if let Some(first) = self.taken.get(path) {
-            let (path, first) = (path.to_owned(), first.clone());
-            let what = What::DuplicatePath { path, first };
-            problems.push(Problem::new(file, line, what));
-        } else {
-            self.taken.insert(path.to_owned(), file.to_owned());
-        }
-    }
-
-    pub(crate) fn has(&self, path: &str) -> bool {
-        self.taken.contains_key(path)
-    }
 }

@@ -26,10 +26,15 @@ pub(crate) const STYLE: (&str, &str) = ("/style.css", include_str!("../../theme/
 
 const BUILT_IN: &[(&str, &str)] = &[
     ("404.html", include_str!("../../theme/404.html")),
+    ("atom.xml", include_str!("../../theme/atom.xml")),
     ("base.html", include_str!("../../theme/base.html")),
+    ("links.html", include_str!("../../theme/links.html")),
     ("list.html", include_str!("../../theme/list.html")),
     ("page.html", include_str!("../../theme/page.html")),
     ("parts.html", include_str!("../../theme/parts.html")),
+    ("robots.txt", include_str!("../../theme/robots.txt")),
+    ("search.html", include_str!("../../theme/search.html")),
+    ("sitemap.xml", include_str!("../../theme/sitemap.xml")),
 ];
 
 /// The templates of one site.

@@ -286,8 +286,8 @@ impl Walker {
     }
 }
 
-/// Reads a file that was found, unless something else has come in its place.
-pub(crate) fn read(source: &Source) -> Result<Vec<u8>, Problem> {
+/// Opens a file that was found, unless something else has come in its place.
+pub(crate) fn open(source: &Source) -> Result<File, Problem> {
     let failed = |error| Problem::io(&source.name, &error);
     let real = source.path.canonicalize().map_err(failed)?;
     if !real.starts_with(&*source.root) {
@@ -298,9 +298,15 @@ pub(crate) fn read(source: &Source) -> Result<Vec<u8>, Problem> {
         let why = What::Unreadable("it is no file any more".to_owned());
         return Err(Problem::new(&source.name, None, why));
     }
+    File::open(&real).map_err(failed)
+}
+
+/// Reads a file that was found, unless something else has come in its place.
+pub(crate) fn read(source: &Source) -> Result<Vec<u8>, Problem> {
+    let failed = |error| Problem::io(&source.name, &error);
     let mut bytes =
         Vec::with_capacity(usize::try_from(source.stamp.len.min(MAX_FILE)).unwrap_or(0));
-    let file = File::open(&real).map_err(failed)?;
+    let file = open(source)?;
     file.take(MAX_FILE + 1)
         .read_to_end(&mut bytes)
         .map_err(failed)?;

@@ -37,6 +37,7 @@ fn images_hold_the_site_and_are_the_same_each_time() {
         &own(),
         Options {
             modified: Some(1_700_000_000),
+            ..Options::default()
         },
     )
     .unwrap();

@@ -228,6 +228,7 @@ const DUMP: &[u8] = b"{% autoescape false %}{{ page.title }}
 fn dumped(matter: &str) -> (String, Vec<String>) {
     let text = format!("{matter}Body.\n");
     let site = folder(&[
+        ("site.toml", b"[generate]\nyears = false\ntags = false\n"),
         ("content/x/page.md", text.as_bytes()),
         ("templates/page.html", DUMP),
         ("templates/list.html", b"list"),

@@ -141,6 +141,6 @@ fn nesting() {
         .collect();
     assert_eq!(
         render(folder(&files).path()).unwrap().items.len(),
-        texts.len() + 2
+        texts.len() + 6
     );
 }

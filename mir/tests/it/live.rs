@@ -368,3 +368,54 @@ fn a_template_that_never_ends_does() {
     );
     assert!(text(&live, "/blog/a").contains("one"));
 }
+
+/// A folder from elsewhere is watched as the site's own.
+#[test]
+fn what_is_mounted_is_looked_at() {
+    let made = folder(&[
+        (
+            "site/site.toml",
+            b"[[mount]]\nfrom = \"../docs\"\nto = \"/docs\"\n",
+        ),
+        ("site/content/index.md", b"# Front\n"),
+        ("docs/deep/a.md", b"one\n"),
+    ]);
+    let live = open(&made.path().join("site"));
+    settle(&live);
+    let real = made.path().canonicalize().unwrap();
+    let view = live.view();
+    let folders: Vec<_> = view.folders().collect();
+    for name in ["site", "site/content", "docs", "docs/deep"] {
+        assert!(folders.contains(&real.join(name).as_path()), "{name}");
+    }
+    assert!(text(&live, "/docs/deep/a").contains("<p>one</p>"));
+    put(made.path(), "docs/deep/a.md", b"other\n");
+    put(made.path(), "docs/b.md", b"[a](deep/a.md)\n");
+    assert_eq!(live.look(), Change::All);
+    assert!(text(&live, "/docs/deep/a").contains("<p>other</p>"));
+    assert!(text(&live, "/docs/b").contains("href=\"/docs/deep/a\""));
+
+    // Mounted elsewhere, the same files are other pages.
+    put(
+        made.path(),
+        "site/site.toml",
+        b"[[mount]]\nfrom = \"../docs\"\nto = \"/manual\"\n",
+    );
+    live.look();
+    assert!(text(&live, "/manual/b").contains("href=\"/manual/deep/a\""));
+    assert_eq!(live.view().find("/docs/b"), Ok(Found::Missing));
+
+    std::fs::remove_dir_all(made.path().join("docs")).unwrap();
+    live.look();
+    assert_eq!(
+        live.view()
+            .problems()
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>(),
+        ["site.toml:2: there is no folder `../docs`"]
+    );
+    put(made.path(), "docs/c.md", b"back\n");
+    assert_eq!(live.look(), Change::All);
+    assert!(text(&live, "/manual/c").contains("<p>back</p>"));
+}

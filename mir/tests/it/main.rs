@@ -2,6 +2,7 @@
 
 mod common;
 mod errors;
+mod follows;
 mod front;
 mod hostile;
 mod live;

@@ -26,7 +26,7 @@ pub(super) fn redirects(table: &Table<'_>, problems: &mut Vec<Problem>) -> Vec<(
             }
         });
         let from = from.filter(|from| {
-            let good = is_path(&from.text);
+            let good = is_path(&from.text) && !from.text.contains(['?', '#']);
             if !good {
                 rule.expected(
                     "from",
