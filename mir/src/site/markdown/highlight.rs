@@ -73,10 +73,13 @@ pub(super) fn highlight(language: &str, code: &str) -> Option<Arc<str>> {
         return None;
     }
     let language = language.to_ascii_lowercase();
-    let session = matches!(
+    let is_shell = matches!(&*language, "sh" | "bash" | "shell" | "zsh");
+    let is_session = matches!(
         &*language,
         "console" | "shell-session" | "sh-session" | "shellsession"
     );
+    // Many say shell where they show a session.
+    let session = is_session || is_shell && code.starts_with("$ ");
     let grammar = grammar(if session { "sh" } else { &language })?;
     KEPT.get_or(&language, code, || {
         let mut out = Writer::default();
@@ -205,7 +208,13 @@ static KEPT: LazyLock<Kept> = LazyLock::new(Kept::default);
 
 /// What has been highlighted, by language and code.
 #[derive(Default)]
-struct Kept(Mutex<(HashMap<[u8; 32], Arc<str>>, usize)>);
+struct Kept(Mutex<Known>);
+
+#[derive(Default)]
+struct Known {
+    code: HashMap<[u8; 32], Arc<str>>,
+    bytes: usize,
+}
 
 impl Kept {
     fn get_or(
@@ -220,16 +229,16 @@ impl Kept {
         hash.update(code);
         let key: [u8; 32] = hash.finalize().into();
         let lock = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = lock().0.get(&key) {
+        if let Some(known) = lock().code.get(&key) {
             return Some(known.clone());
         }
         let made: Arc<str> = make().into();
         let mut kept = lock();
-        if kept.1 + made.len() > MAX_KEPT {
-            *kept = Default::default();
+        if kept.bytes + made.len() > MAX_KEPT {
+            *kept = Known::default();
         }
-        kept.1 += made.len();
-        kept.0.insert(key, made.clone());
+        kept.bytes += made.len();
+        kept.code.insert(key, made.clone());
         Some(made)
     }
 }
@@ -313,6 +322,11 @@ mod tests {
                 "diff",
                 "--- a\n+++ b\n-x\n+y\n",
                 "<span class=\"hl-inserted\">+y\n</span>",
+            ),
+            (
+                "bash",
+                "$ ls \\\n  'a'\nb\n",
+                "<span class=\"hl-output\">b\n</span>",
             ),
             (
                 "console",
