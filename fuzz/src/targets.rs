@@ -52,6 +52,7 @@ macro_rules! targets {
 
 targets! {
     400 http http_conversation,
+    2000 http http_ranges,
     3000 text http_date,
     3000 text accept_encoding,
     3000 text arguments,

@@ -31,6 +31,7 @@ macro_rules! targets {
 
 targets! {
     http_conversation,
+    http_ranges,
     http_date,
     accept_encoding,
     arguments,

@@ -52,6 +52,8 @@ pub enum What {
     Empty,
     /// What cannot be sent over HTTP.
     Refused(String),
+    /// What is said and changes nothing.
+    NoEffect(String),
     /// A link to a page or file that the site does not have.
     BrokenLink(String),
     /// Nobody said where the site is.
@@ -109,6 +111,7 @@ impl fmt::Display for What {
             }
             Self::Empty => write!(f, "nothing to serve: no Markdown and no files"),
             Self::Refused(why) => write!(f, "cannot be served: {why}"),
+            Self::NoEffect(why) => write!(f, "has no effect: {why}"),
             Self::BrokenLink(to) => write!(f, "broken link: {to}"),
             Self::NoBase => write!(
                 f,

@@ -89,7 +89,7 @@ fn write_pack() -> Vec<u8> {
     writer
         .page("/large", page("application/octet-stream", large()))
         .unwrap();
-    writer.redirect("/old", 301, "/small").unwrap();
+    writer.redirect("/old", 301, "/small", &[]).unwrap();
     writer
         .not_found(page("text/plain", b"the site says no\n".to_vec()))
         .unwrap();

@@ -38,8 +38,8 @@ fn pack() -> Pack<'static> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../www/site");
         let options = mir::site::Options {
             modified: Some(784_111_777),
-        ..mir::site::Options::default()
-    };
+            ..mir::site::Options::default()
+        };
         let mut site = mir::site::render(&folder, options).expect("our own site");
         let large = mir::site::Item {
             path: "/large.bin".into(),

@@ -148,14 +148,14 @@ fn run(config: &Config) -> Result<(), Box<dyn Error>> {
         NetKind::Socket => {
             let kernel = Kernel::new(registry, listen::listen(config)?, &clock)?;
             let site = site(config, pack, &clock, poll.registry())?;
-            serve(poll, kernel, site, clock, connections(config))
+            serve(poll, kernel, site, clock, config, connections(config))
         }
         NetKind::Direct => {
             let direct = Direct::new(config, &clock, &registry, wanted)?;
             let site = site(config, pack, &clock, poll.registry())?;
             // The rest is for those who come anew: HTTP knows better than TCP who can be spared
             // for them.
-            serve(poll, direct, site, clock, wanted - wanted / 16)
+            serve(poll, direct, site, clock, config, wanted - wanted / 16)
         }
     }
 }
@@ -178,6 +178,7 @@ fn serve<S: Driven>(
     stack: S,
     site: Place,
     clock: Clock,
+    config: &Config,
     connections: usize,
 ) -> Result<(), Box<dyn Error>> {
     let mut signals = signals()?;
@@ -189,7 +190,8 @@ fn serve<S: Driven>(
         ..Limits::default()
     };
     let stats = Rc::new(Stats::default());
-    let service = Rc::new(Service::new(site, clock.clone(), limits, stats));
+    let service = Service::new(site, clock.clone(), limits, stats);
+    let service = Rc::new(service.with_redirect(config.redirect.clone()));
     let spawner = executor.spawner();
     spawner
         .spawn(accept(stack.clone(), service.clone(), spawner.clone()))

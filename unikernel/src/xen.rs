@@ -346,7 +346,8 @@ async fn network(
     let net = Net::new(device, stack, stack_time(domain));
     net.announce(stack_time(domain));
     let stats = Rc::new(Stats::default());
-    let service = Rc::new(Service::new(site, WallClock(domain.clone()), limits, stats));
+    let service = Service::new(site, WallClock(domain.clone()), limits, stats);
+    let service = Rc::new(service.with_redirect(config.redirect.clone()));
     let driver = drive(domain.clone(), net.clone(), events, service.clone());
     let accepter = accept(net, service.clone(), spawner.clone());
     spawner

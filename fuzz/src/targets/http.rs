@@ -130,6 +130,16 @@ pub(super) mod http_conversation {
         }
     }
 
+    /// All that the service says to someone who sends and takes as much as there is at once.
+    pub(super) fn answered(said: &[u8]) -> Vec<u8> {
+        let manner = Manner {
+            chunk: usize::MAX,
+            window: usize::MAX,
+            finishes: true,
+        };
+        answers(said, manner)
+    }
+
     /// All that the service says to it.
     fn answers(said: &[u8], manner: Manner) -> Vec<u8> {
         let pack = Pack::load(sample()).expect("a good pack");
@@ -222,7 +232,101 @@ pub(super) mod http_conversation {
              If-None-Match: W/\"x\", \"y\"\r\nIf-Modified-Since: Sun, 06 Nov 1994 08:49:37 GMT\r\n\r\n",
             "\u{1}\u{2}\0OPTIONS * HTTP/1.1\r\nHost: [::1]:80\r\nExpect: 100-continue\r\n\
              Transfer-Encoding: chunked\r\n\r\n5\r\nabcde\r\n0\r\n\r\n",
+            "\0\u{5}\u{2}GET /page HTTP/1.1\r\nHost: a\r\nRange: bytes=0-0,2-3,-1\r\nIf-Range: \"x\"\r\n\r\n\
+             GET /page HTTP/1.1\r\nHost: a\r\nRange: bytes=9999-\r\nAccept-Encoding: gzip\r\n\r\n",
+            "\0\u{9}\u{9}GET /page/?x=%20/1 HTTP/1.1\r\nHost: a\r\n\r\nGET /page/index.html HTTP/1.1\r\n\
+             Host: a\r\nRange: bytes=1-1\r\n\r\nGET /gone HTTP/1.1\r\nHost: a\r\n\r\n",
             "\0\u{20}\u{20}GET /nowhere HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, close\r\nRange: bytes=0-1\r\n\r\n",
+        ])
+    }
+}
+
+pub(super) mod http_ranges {
+    use super::super::pack::long;
+    use super::http_conversation::answered;
+
+    /// Whatever stands in `Range`: the bytes that the answer says it has, or all, or a refusal.
+    pub(in super::super) fn run(bytes: &[u8]) {
+        let line_ends = |byte: &u8| matches!(byte, b'\r' | b'\n' | 0);
+        let value: Vec<u8> = bytes
+            .iter()
+            .filter(|byte| !line_ends(byte))
+            .copied()
+            .collect();
+        let asked = [
+            b"GET /a%20b HTTP/1.1\r\nHost: a\r\nRange: ",
+            &value[..],
+            b"\r\n\r\n",
+        ];
+        let got = answered(&asked.concat());
+        let head = got
+            .windows(4)
+            .position(|w| w == b"\r\n\r\n")
+            .expect("a head");
+        let (head, body) = (&got[..head], &got[head + 4..]);
+        let head = std::str::from_utf8(head).expect("a head");
+        let field = |name: &str| {
+            let mut lines = head.lines();
+            lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+        };
+        assert_eq!(field("Content-Length"), Some(&*body.len().to_string()));
+        let whole = long();
+        match &head[9..12] {
+            "206" => match field("Content-Range") {
+                Some(range) => assert!(body == part(range)),
+                None => parts(body, field("Content-Type").expect("a type")),
+            },
+            "200" => assert!(body == whole),
+            "416" => assert_eq!(field("Content-Range"), Some("bytes */3000")),
+            // What no header field may hold.
+            status => assert!(matches!(status, "400" | "431"), "{status}"),
+        }
+    }
+
+    /// The bytes that `Content-Range` speaks of.
+    fn part(range: &str) -> Vec<u8> {
+        let range = range
+            .strip_prefix("bytes ")
+            .and_then(|r| r.strip_suffix("/3000"));
+        let (first, last) = range.and_then(|r| r.split_once('-')).expect("a range");
+        let number = |digits: &str| digits.parse::<usize>().expect("a number");
+        long()[number(first)..=number(last)].to_vec()
+    }
+
+    fn parts(body: &[u8], media_type: &str) {
+        let boundary = media_type.split("boundary=").nth(1).expect("a boundary");
+        let mut rest = body;
+        let mut sent = 0;
+        loop {
+            let delimiter = format!("\r\n--{boundary}");
+            rest = rest
+                .strip_prefix(delimiter.as_bytes())
+                .expect("a delimiter");
+            if rest == b"--\r\n" {
+                break;
+            }
+            let end = rest
+                .windows(4)
+                .position(|w| w == b"\r\n\r\n")
+                .expect("a head");
+            let head = std::str::from_utf8(&rest[..end]).expect("a head");
+            let range = head.split("Content-Range: ").nth(1).expect("a range");
+            let bytes = part(range);
+            rest = rest[end + 4..].strip_prefix(&bytes[..]).expect("its bytes");
+            sent += bytes.len();
+        }
+        // Nobody gets more than there is.
+        assert!(sent <= 3000);
+    }
+
+    pub(in super::super) fn seeds() -> Vec<Vec<u8>> {
+        super::super::texts(&[
+            "bytes=0-0",
+            "bytes=0-0,2-2,4-5,-1",
+            "bytes=2990-, -100, 5-4",
+            "bytes=3000-,99999999999999999999-",
+            "bytes=0-,0-,0-,1-2999",
+            "Bytes=, 1-2 ,,3-4",
         ])
     }
 }

@@ -37,12 +37,19 @@ fn writer() -> Writer {
     let made = writer
         .page("/", encoded)
         .and_then(|()| writer.page("/page", page(b"a page")))
-        .and_then(|()| writer.page("/a b", page(&[b'y'; 3000])))
-        .and_then(|()| writer.redirect("/old", 301, "/page"))
+        .and_then(|()| writer.page("/a b", page(&long())))
+        .and_then(|()| writer.redirect("/old", 301, "/page", &[]))
+        .and_then(|()| writer.redirect("/now", 307, "/page", &[]))
+        .and_then(|()| writer.gone("/gone", page(b"nothing here")))
         .and_then(|()| writer.not_found(page(b"nothing here")))
         .and_then(|()| writer.key("title", b"a site"));
     made.expect("a site");
     writer
+}
+
+/// The body of `/a b`, no two parts of which are the same.
+pub(super) fn long() -> Vec<u8> {
+    (0..1500_u16).flat_map(u16::to_be_bytes).collect()
 }
 
 fn word(bytes: &mut [u8], at: usize, value: u64) {

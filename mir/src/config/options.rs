@@ -20,6 +20,7 @@ pub(crate) enum Key {
     Ipv6Gateway,
     HttpPort,
     MaxConnections,
+    Redirect,
     AccessLog,
     Logs,
     Name,
@@ -72,7 +73,7 @@ const fn known(
 
 /// All of them, in the order in which they are shown.
 #[rustfmt::skip]
-pub(crate) const OPTIONS: [Known; 22] = [
+pub(crate) const OPTIONS: [Known; 23] = [
     known(Key::Target, "target", Kind::Choice(&["unix", "xen"]), "unix", WHAT,
         "What it runs on"),
     known(Key::KvRo, "kv_ro", Kind::Choice(&["crunch", "fat", "direct"]), "crunch", WHAT,
@@ -104,6 +105,8 @@ pub(crate) const OPTIONS: [Known; 22] = [
         "The port to listen on; 0, with sockets: any that is free"),
     known(Key::MaxConnections, "max-connections", Kind::Number { least: 1, most: 10_000_000 }, "what memory or the system allows", SERVICE,
         "Connections at once"),
+    known(Key::Redirect, "redirect", Kind::Url, "none", SERVICE,
+        "Answer everything with a redirect to the same path behind this URL"),
     known(Key::Cache, "cache", Kind::Size, "a quarter of what is free", SERVICE,
         "Memory for what was read from the images, such as 4M (kv_ro fat)"),
     known(Key::Reload, "reload", Kind::Flag, "yes", SERVICE,

@@ -75,6 +75,7 @@ const OTHERS: [Choice; 14] = [
         (Key::HttpPort, "8000"),
         (Key::AccessLog, "no"),
         (Key::MaxConnections, "9"),
+        (Key::Redirect, "https://example.org:8443/a"),
     ],
     &[(Key::Logs, "net:debug,*:info"), (Key::Site, "my site")],
 ];

@@ -33,6 +33,8 @@ pub(crate) enum Kind {
     Interface,
     /// The name of a domain.
     Name,
+    /// With a scheme and a host, without query and fragment.
+    Url,
     /// What is logged.
     Levels,
     Folder,
@@ -53,6 +55,7 @@ impl Kind {
             Self::Ipv4Net | Self::Ipv6Net => "ADDRESS/PREFIX",
             Self::Mac => "MAC",
             Self::Interface | Self::Name => "NAME",
+            Self::Url => "URL",
             Self::Levels => "LEVELS",
             Self::Folder => "DIR",
         }
@@ -77,6 +80,7 @@ impl Kind {
             Self::Name => {
                 "a name of at most 64 letters, digits and . _ - +, not of digits alone".into()
             }
+            Self::Url => "a URL such as https://example.org".into(),
             Self::Levels => "levels such as warn, or net:debug,*:info".into(),
             Self::Folder => {
                 format!("a folder's name, of at most {LONGEST} bytes without control characters")
@@ -112,6 +116,7 @@ impl Kind {
                 let number = text.bytes().all(|byte| byte.is_ascii_digit());
                 named(text, 64) && text.chars().all(all) && !number
             }
+            Self::Url => text.len() <= LONGEST && www::config::is_base_url(text),
             Self::Levels => line(text) && image::check_logs(text),
             Self::Folder => line(text),
         };
@@ -229,7 +234,7 @@ mod tests {
     #[test]
     fn what_is_taken_and_what_is_not() {
         let number = Kind::Number { least: 8, most: 64 };
-        let table: [(Kind, &[&str], &[&str]); 13] = [
+        let table: [(Kind, &[&str], &[&str]); 14] = [
             (Kind::Choice(&["a", "b"]), &["a", "b"], &["", "c", "A"]),
             (Kind::Flag, &["yes", "no"], &["true", "", "1"]),
             (number, &["8", "64"], &["7", "65", "-8", "+8", "8.0", ""]),
@@ -292,6 +297,18 @@ mod tests {
                 Kind::Name,
                 &["www", "7up", "a+b"],
                 &["", "7", "-a", "a b", ".."],
+            ),
+            (
+                Kind::Url,
+                &["https://example.org", "http://[::1]:8080/a/"],
+                &[
+                    "",
+                    "example.org",
+                    "https://",
+                    "https://a?b",
+                    "ftp://a",
+                    "https://a b",
+                ],
             ),
             (
                 Kind::Levels,

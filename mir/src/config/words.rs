@@ -7,13 +7,14 @@ pub(crate) const FILES_IMAGE: &str = "files.img";
 pub(crate) const PAGES_IMAGE: &str = "pages.img";
 
 /// Those that are the program's under the same name.
-const AS_THEY_ARE: [Key; 8] = [
+const AS_THEY_ARE: [Key; 9] = [
     Key::Ipv4,
     Key::Ipv4Gateway,
     Key::Ipv6,
     Key::Ipv6Gateway,
     Key::HttpPort,
     Key::MaxConnections,
+    Key::Redirect,
     Key::AccessLog,
     Key::Logs,
 ];

@@ -10,12 +10,13 @@ mod reload;
 mod said;
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use www::pack::{Made, Page, WriteError};
 
 use crate::media;
-use crate::pack::{self, Effort};
+use crate::pack::{self, Effort, HeaderRule};
 use crate::problem::Problem;
 use crate::site::{Broken, Change, Found, Item, Live, Options, View};
 use cache::Cache;
@@ -30,6 +31,8 @@ pub struct Direct {
     reload: bool,
     generations: Mutex<Generations>,
     cache: Mutex<Cache>,
+    /// The generation since which header fields are what `site.toml` says.
+    headers_since: AtomicU64,
     said: Mutex<Said>,
 }
 
@@ -37,7 +40,10 @@ impl Direct {
     /// Serves the site in `folder`, right or wrong. What is wrong is logged. `run` tells this run of
     /// the server from others.
     pub fn open(folder: &Path, options: Options, reload: bool, run: u64) -> Self {
-        let live = Live::open(folder, options);
+        let live = match reload {
+            true => Live::open_plain(folder, options),
+            false => Live::open(folder, options),
+        };
         let mut said = Said::default();
         said.site(live.view().problems());
         Self {
@@ -45,18 +51,26 @@ impl Direct {
             reload,
             generations: Mutex::new(Generations::new(run)),
             cache: Mutex::default(),
+            headers_since: AtomicU64::new(0),
             said: Mutex::new(said),
         }
     }
 
     /// Looks what has changed in the folder; says whether anything has.
     pub fn look(&self) -> bool {
+        let headers = self.live.view().headers();
         let change = self.live.look();
         if change == Change::None {
             return false;
         }
-        held(&self.said).site(self.live.view().problems());
-        held(&self.generations).add(change);
+        let view = self.live.view();
+        held(&self.said).site(view.problems());
+        let mut generations = held(&self.generations);
+        generations.add(change);
+        if view.headers() != headers {
+            let since = generations.current();
+            self.headers_since.store(since, Ordering::Relaxed);
+        }
         true
     }
 
@@ -80,10 +94,19 @@ impl Direct {
                 held(&self.said).page(path, &warnings);
                 Some(self.made(path, 200, item, &now, before))
             }
+            Ok(Found::Redirect(redirect)) if redirect.status == 410 => {
+                Some(self.gone(path, &now, before))
+            }
             Ok(Found::Redirect(redirect)) => {
                 // Browsers remember a permanent one, also when the site is another.
-                let status = if self.reload { 302 } else { redirect.status };
-                let made = Made::redirect(status, &redirect.to).map(Arc::new);
+                let status = match redirect.status {
+                    301 if self.reload => 302,
+                    308 if self.reload => 307,
+                    status => status,
+                };
+                let rules = now.view.headers();
+                let headers = pack::redirect_headers(&rules, path, status);
+                let made = Made::redirect(status, &redirect.to, &headers).map(Arc::new);
                 Some(made.unwrap_or_else(|error| self.refused(path, &error, &now)))
             }
             Ok(Found::Missing) => None,
@@ -106,6 +129,14 @@ impl Direct {
                 self.made(path, 404, item, &now, before)
             }
             Err(broken) => self.broken(path, &broken, &now),
+        }
+    }
+
+    /// What answers for what is gone: the page for paths at which there never was anything.
+    fn gone(&self, path: &str, now: &Moment, before: Option<Arc<Made>>) -> Arc<Made> {
+        match now.view.not_found() {
+            Ok((item, _)) => self.made(path, 410, pack::gone(path, Some(&item)), now, before),
+            Err(broken) => self.broken(path, &broken, now),
         }
     }
 
@@ -138,11 +169,16 @@ impl Direct {
         }
     }
 
-    /// What was made for a path, if it is still right; else what was made last.
+    /// What was made for a path, if it is still right; else what was made last, unless its header fields
+    /// may be others by now.
     fn known(&self, path: &str, now: &Moment) -> Result<Arc<Made>, Option<Arc<Made>>> {
         match held(&self.cache).get(path) {
             Some((made, generation)) if generation == now.generation => Ok(made),
-            before => Err(before.map(|(made, _)| made)),
+            before => {
+                let since = self.headers_since.load(Ordering::Relaxed);
+                let before = before.filter(|(_, generation)| *generation >= since);
+                Err(before.map(|(made, _)| made))
+            }
         }
     }
 
@@ -159,11 +195,12 @@ impl Direct {
         let made = match same {
             Some(same) => Ok(same),
             None => {
+                let rules = now.view.headers();
                 let page = match self.reload {
-                    true => plain(item, now),
+                    true => plain(item, &rules, now),
                     false => {
                         let effort = Effort::of(now.view.text_bytes());
-                        pack::page(item, effort, &pack::Cache::none())
+                        pack::page(item, &rules, effort, &pack::Cache::none())
                     }
                 };
                 Made::page(status, page).map(Arc::new)
@@ -186,10 +223,12 @@ impl Direct {
             true => reload::insert(text, &now.name),
             false => text,
         };
+        let mut headers = pack::headers(&[], path, media::HTML, &body);
+        pack::set(&mut headers, "Cache-Control", "no-store");
         let page = Page {
             media_type: media::HTML.to_owned(),
             body,
-            headers: vec![("Cache-Control".to_owned(), "no-store".to_owned())],
+            headers,
             ..Page::default()
         };
         // It has the media type and the field that are written here: there is nothing to refuse.
@@ -214,17 +253,20 @@ struct Moment {
 }
 
 /// An item that the browser is to show as it is now, and again when it has changed.
-fn plain(item: Item, now: &Moment) -> Page {
+fn plain(item: Item, rules: &[HeaderRule], now: &Moment) -> Page {
     let html = item.media_type == media::HTML;
     let keep = if html { "no-store" } else { "no-cache" };
+    let body = match html {
+        true => reload::insert(item.body, &now.name),
+        false => item.body,
+    };
+    let mut headers = pack::headers(rules, &item.path, item.media_type, &body);
+    pack::set(&mut headers, "Cache-Control", keep);
     Page {
         media_type: item.media_type.to_owned(),
         modified: Some(item.modified),
-        body: match html {
-            true => reload::insert(item.body, &now.name),
-            false => item.body,
-        },
-        headers: vec![("Cache-Control".to_owned(), keep.to_owned())],
+        body,
+        headers,
         ..Page::default()
     }
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
+use super::hex;
 use crate::output;
 
 /// Part of every key: changes with whatever changes the compressors' output.
@@ -66,10 +67,6 @@ fn read(path: &Path) -> Option<Vec<u8>> {
         return None;
     }
     Some(file.split_off(DIGEST))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

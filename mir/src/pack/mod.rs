@@ -1,6 +1,8 @@
 //! A rendered site as a pack: compresses what is worth it and writes the archive.
 
 mod cache;
+mod csp;
+mod policy;
 
 use std::io::Write;
 
@@ -9,10 +11,11 @@ use sha2::{Digest, Sha256};
 use www::pack::names::Part;
 use www::pack::{NewVolume, Page, WriteError, Writer};
 
-use crate::site::{Item, Rendered};
+use crate::site::{Item, Redirect, Rendered};
 use crate::{media, parallel};
 
 pub use cache::Cache;
+pub use policy::{HeaderRule, hashed, headers, redirect_headers, set, unhashed};
 
 /// Brotli's best quality saves a tenth against the next and takes ten times as long: for bodies up
 /// to this size, of sites whose texts have up to that size together.
@@ -42,6 +45,8 @@ pub fn volumes(mut site: Rendered, cache: &Cache) -> Result<Volumes, WriteError>
     site.items = pages;
     let files = Rendered {
         items: files,
+        assets: std::mem::take(&mut site.assets),
+        headers: site.headers.clone(),
         ..Rendered::default()
     };
     let volume = |part, site| writer(site, effort, cache)?.finish_volume(part, digest);
@@ -55,19 +60,49 @@ fn digest(content: &[u8]) -> [u8; 32] {
     Sha256::digest(content).into()
 }
 
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 fn writer(site: Rendered, effort: Effort, cache: &Cache) -> Result<Writer, WriteError> {
     let mut writer = Writer::new();
-    let made = |item: Item| (item.path.clone(), page(item, effort, cache));
-    for (path, page) in parallel::map(site.items, made) {
+    let rules = &site.headers;
+    let made = |item: Item| (item.path.clone(), page(item, rules, effort, cache));
+    let items = site.items.into_iter().chain(site.assets).collect();
+    for (path, page) in parallel::map(items, made) {
         writer.page(&path, page)?;
     }
-    if let Some(item) = site.not_found {
-        writer.not_found(page(item, effort, cache))?;
+    for Redirect { from, to, status } in site.redirects {
+        if status == 410 {
+            let page = page(gone(&from, site.not_found.as_ref()), rules, effort, cache);
+            writer.gone(&from, page)?;
+        } else {
+            let headers = redirect_headers(rules, &from, status);
+            writer.redirect(&from, status, &to, &headers)?;
+        }
     }
-    for redirect in site.redirects {
-        writer.redirect(&redirect.from, redirect.status, &redirect.to)?;
+    if let Some(item) = site.not_found {
+        writer.not_found(page(item, rules, effort, cache))?;
     }
     Ok(writer)
+}
+
+/// What is shown where there was a page: what is shown where there never was one.
+pub fn gone(path: &str, not_found: Option<&Item>) -> Item {
+    let path = path.to_owned();
+    match not_found {
+        Some(item) => Item {
+            path,
+            ..item.clone()
+        },
+        None => Item {
+            path,
+            media_type: media::of("gone.txt"),
+            rendered: true,
+            modified: 0,
+            body: b"gone\n".to_vec(),
+        },
+    }
 }
 
 /// How hard to try. It follows from the site alone, so the same site gives the same bytes.
@@ -90,7 +125,8 @@ impl Effort {
 }
 
 /// One item as it goes into a pack, with its encodings if it is of a kind that shrinks.
-pub fn page(item: Item, effort: Effort, cache: &Cache) -> Page {
+pub fn page(item: Item, rules: &[HeaderRule], effort: Effort, cache: &Cache) -> Page {
+    let headers = headers(rules, &item.path, item.media_type, &item.body);
     let body = item.body;
     let (gzip, br) = if media::compressible(item.media_type) {
         (
@@ -111,7 +147,7 @@ pub fn page(item: Item, effort: Effort, cache: &Cache) -> Page {
         body,
         gzip,
         br,
-        headers: Vec::new(),
+        headers,
     }
 }
 
@@ -220,11 +256,18 @@ mod tests {
                 item("/old.html", media::HTML, false, text(600)),
             ],
             not_found: Some(item("/404", media::HTML, true, text(900))),
-            redirects: vec![crate::site::Redirect {
-                from: "/blog/".to_owned(),
-                to: "/blog".to_owned(),
-                status: 301,
-            }],
+            redirects: vec![
+                Redirect {
+                    from: "/weblog".to_owned(),
+                    to: "/blog".to_owned(),
+                    status: 308,
+                },
+                Redirect {
+                    from: "/gone".to_owned(),
+                    to: String::new(),
+                    status: 410,
+                },
+            ],
             ..Rendered::default()
         };
         let volumes = volumes(site(), &Cache::none()).unwrap();
@@ -237,7 +280,8 @@ mod tests {
             "logo.png old.html old.html.br old.html.gz"
         );
         let pages = "404.html 404.html.br 404.html.gz blog.html blog.html.br blog.html.gz \
-                     blog/a.html blog/a.html.br blog/a.html.gz index.html index.html.br \
+                     blog/a.html blog/a.html.br blog/a.html.gz gone.html \
+                     gone.html.br gone.html.gz index.html index.html.br \
                      index.html.gz";
         assert_eq!(names(&volumes.pages), pages);
         let bytes = pack(site(), &Cache::none()).unwrap();

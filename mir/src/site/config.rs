@@ -4,10 +4,11 @@
 use minijinja::Value;
 use serde::Serialize;
 
+use super::Redirect;
 use super::author::{self, Author};
 use super::data::{self, Data};
 use super::table::{Placed, Table, text};
-use super::{Header, Redirect};
+use crate::pack::HeaderRule;
 use crate::problem::{Problem, What};
 
 mod mount;
@@ -29,8 +30,9 @@ pub(crate) struct Config {
     pub(crate) base_url: Option<String>,
     pub(crate) language: Option<String>,
     pub(crate) nav: Option<Vec<NavItem>>,
+    /// Each with its line, as the header fields.
     pub(crate) redirects: Vec<(usize, Redirect)>,
-    pub(crate) headers: Vec<Header>,
+    pub(crate) headers: Vec<(usize, HeaderRule)>,
     pub(crate) mounts: Vec<Mount>,
     pub(crate) markdown: Markdown,
     pub(crate) generate: Generate,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use minijinja::value::Serde;
 use minijinja::{Value, context};
 
+use super::assets::Assets;
 use super::author;
 use super::config::Config;
 use super::escape;
@@ -247,6 +248,7 @@ impl Plan {
                 extra => known(&config.extra),
             },
             sections,
+            asset => Assets::function(&self.assets),
             generator => concat!("mir ", env!("CARGO_PKG_VERSION")),
         };
     }

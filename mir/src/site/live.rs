@@ -14,6 +14,7 @@ use super::outputs::Output;
 use super::plan::{Memory, Plan};
 use super::walk::Source;
 use super::{Item, Options, Redirect};
+use crate::pack::HeaderRule;
 use crate::problem::Problem;
 
 mod explain;
@@ -59,7 +60,16 @@ pub struct Broken(pub Vec<Problem>);
 impl Live {
     /// Reads the site in `folder`, right or wrong.
     pub fn open(folder: &Path, options: Options) -> Self {
-        let mut memory = Memory::default();
+        Self::begin(folder, options, Memory::default())
+    }
+
+    /// The same for one who writes it: files keep their names, so that pages that are open can be
+    /// given other stylesheets.
+    pub fn open_plain(folder: &Path, options: Options) -> Self {
+        Self::begin(folder, options, Memory::with_plain_assets())
+    }
+
+    fn begin(folder: &Path, options: Options, mut memory: Memory) -> Self {
         let plan = Plan::new(folder, options, &mut memory);
         Self {
             folder: folder.to_owned(),
@@ -105,8 +115,16 @@ impl View {
                 Err(problem) => Err(Broken(vec![problem])),
             };
         }
-        if let Some(redirect) = plan.redirect(path) {
-            return Ok(Found::Redirect(redirect));
+        if let Some(file) = plan.assets.path(path)
+            && let Some(item) = plan.asset(&file, path.to_owned())
+        {
+            return match item {
+                Ok(item) => Ok(Found::Item(item, Vec::new())),
+                Err(problem) => Err(Broken(vec![problem])),
+            };
+        }
+        if let Some(redirect) = plan.redirects.get(path) {
+            return Ok(Found::Redirect(redirect.clone()));
         }
         let output = plan.outputs.get(path);
         let made = output.is_some_and(|output| !matches!(output, Output::Text(_)));
@@ -150,6 +168,11 @@ impl View {
     /// The folders in which a change may matter, without symbolic links.
     pub fn folders(&self) -> impl Iterator<Item = &Path> {
         self.0.scan.folders.iter().map(PathBuf::as_path)
+    }
+
+    /// The header fields that `site.toml` lists.
+    pub fn headers(&self) -> Vec<HeaderRule> {
+        self.0.headers().cloned().collect()
     }
 
     /// The bytes of all texts in the folder, as [`Rendered`](super::Rendered) has them.

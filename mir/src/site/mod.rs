@@ -3,6 +3,7 @@
 //!
 //! Everything that is wrong with a site is found in one run, and nothing is written here.
 
+mod assets;
 mod author;
 mod claims;
 mod config;
@@ -33,6 +34,7 @@ mod xhtml;
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use crate::pack::HeaderRule;
 use crate::parallel;
 use crate::problem::{Problem, What};
 use draw::Drawn;
@@ -49,12 +51,15 @@ pub struct Rendered {
     pub title: String,
     /// What is served, sorted by path.
     pub items: Vec<Item>,
+    /// Files that are among the items, again, under names that have the hash of their content in
+    /// them: those that templates asked for so.
+    pub assets: Vec<Item>,
     /// The page for paths that do not exist.
     pub not_found: Option<Item>,
     /// Paths that lead elsewhere, sorted.
     pub redirects: Vec<Redirect>,
-    /// Fields that answers have besides their own, in the order of `site.toml`.
-    pub headers: Vec<Header>,
+    /// Header fields that `site.toml` lists, in its order.
+    pub headers: Vec<HeaderRule>,
     /// What is wrong but does not keep the site from being served: links that lead nowhere.
     pub warnings: Vec<Problem>,
     /// What is not wrong, and good to know.
@@ -83,19 +88,10 @@ pub struct Item {
 pub struct Redirect {
     /// The path, decoded.
     pub from: String,
-    /// Where it leads, percent-encoded: a path of the site, or an address.
+    /// Where it leads, percent-encoded: a path of the site, or an address. Empty for what is gone.
     pub to: String,
-    /// The status that says so: 301, 302 or 308.
+    /// 301, 302, 307 or 308; 410 for what is gone.
     pub status: u16,
-}
-
-/// Fields that the answers for some paths have.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Header {
-    /// The path, decoded; with `*` at its end, all that begin like this.
-    pub path: String,
-    /// Names and values, as HTTP has them.
-    pub values: Vec<(String, String)>,
 }
 
 /// What the renderer may be told.
@@ -160,8 +156,15 @@ fn render_or(folder: &Path, options: Options, problems: &mut Vec<Problem>) -> Op
             Err(problem) => problems.push(problem),
         }
     }
-    out.redirects = plan.all_redirects();
-    out.headers.clone_from(&plan.config.headers);
+    for (path, name) in plan.assets.used() {
+        match plan.asset(&path, name) {
+            Some(Ok(item)) => out.assets.push(item),
+            Some(Err(problem)) => problems.push(problem),
+            None => {}
+        }
+    }
+    out.redirects = plan.redirects.values().cloned().collect();
+    out.headers = plan.headers().cloned().collect();
     if plan.misses_base() {
         out.notes
             .push(Problem::new(config::FILE, None, What::NoBase));

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use minijinja::Value;
 
+use super::assets::{Assets, Content};
 use super::claims::Claims;
 use super::config::Config;
 use super::linked::{self, Linked};
@@ -19,6 +20,7 @@ use super::theme::Theme;
 use super::walk::{Source, Stamp, read, read_text};
 use super::{Item, Options, Redirect, redirects};
 use crate::media;
+use crate::pack::HeaderRule;
 use crate::problem::Problem;
 
 /// What was read and need not be read again while it stays as it is.
@@ -26,8 +28,20 @@ use crate::problem::Problem;
 pub(crate) struct Memory {
     pub(crate) texts: BTreeMap<String, (Stamp, Arc<Page>)>,
     theme: Option<(BTreeMap<String, String>, Arc<Theme>)>,
+    /// Files keep their names, whatever is in them.
+    plain_assets: bool,
     /// Texts that were read and cut up so far.
     pub(crate) parsed: u64,
+}
+
+impl Memory {
+    /// One for a site whose files keep their names, whatever is in them.
+    pub(crate) fn with_plain_assets() -> Self {
+        Self {
+            plain_assets: true,
+            ..Self::default()
+        }
+    }
 }
 
 /// All of a site but its rendered pages.
@@ -42,7 +56,7 @@ pub(crate) struct Plan {
     pub(crate) pages: Pages,
     /// Links to elsewhere, the newest first.
     pub(crate) linked: Vec<Linked>,
-    /// Paths that lead elsewhere, but for those that lead to themselves without a slash.
+    /// Paths that lead elsewhere, or at which something was.
     pub(crate) redirects: BTreeMap<String, Redirect>,
     /// Files that are served as they are, by path: the place among those that were found.
     pub(crate) files: BTreeMap<String, usize>,
@@ -56,8 +70,10 @@ pub(crate) struct Plan {
     pub(crate) fatal: Vec<Problem>,
     /// What is wrong, by the path that it keeps from being served.
     pub(crate) wrong: BTreeMap<String, Vec<Problem>>,
-    /// Links of `site.toml` that lead nowhere.
+    /// What of `site.toml` leads nowhere or has no effect.
     pub(crate) warnings: Vec<Problem>,
+    /// What templates may ask for under names that follow from what is in it.
+    pub(crate) assets: Arc<Assets>,
     /// The bytes of all texts in the folder.
     pub(crate) text_bytes: u64,
     modified: Option<u64>,
@@ -113,14 +129,16 @@ impl Plan {
             fatal,
             wrong: BTreeMap::new(),
             warnings: Vec::new(),
+            assets: Arc::default(),
             text_bytes,
             modified: options.modified,
             claims,
         };
         plan.outputs = plan.outputs(|path| !plan.claims.has(path));
+        plan.assets = Arc::new(plan.assets(memory.plain_assets));
         plan.redirect_folders();
         plan.know_links();
-        plan.check_redirects();
+        plan.check_rules();
         plan.share();
         plan.sort_problems();
         plan
@@ -162,6 +180,35 @@ impl Plan {
             modified: self.modified.unwrap_or(file.modified),
             body: read(file)?,
         })
+    }
+
+    /// A file, or a text that is built in, under another name; `None` if there is none.
+    pub(crate) fn asset(&self, path: &str, name: String) -> Option<Result<Item, Problem>> {
+        let item = match self.files.get(path) {
+            Some(file) => self.file(*file),
+            None => self.output(path)?,
+        };
+        Some(item.map(|item| Item { path: name, ..item }))
+    }
+
+    /// The header fields that `site.toml` lists.
+    pub(crate) fn headers(&self) -> impl Iterator<Item = &HeaderRule> {
+        self.config.headers.iter().map(|(_, rule)| rule)
+    }
+
+    /// Files, and texts that are built in. What is made of pages is not among them: pages ask while
+    /// they are made.
+    fn assets(&self, plain: bool) -> Assets {
+        let file = |at: &usize| Content::File(self.scan.files[*at].clone());
+        let files = self.files.iter().map(|(path, at)| (path.clone(), file(at)));
+        let texts = self
+            .outputs
+            .iter()
+            .filter_map(|(path, output)| match output {
+                Output::Text(text) => Some((path.clone(), Content::BuiltIn(text))),
+                _ => None,
+            });
+        Assets::new(files.chain(texts).collect(), plain)
     }
 }
 

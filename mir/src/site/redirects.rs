@@ -1,5 +1,5 @@
-//! Paths that lead to others: aliases of pages, the rules of `site.toml`, links to elsewhere, and
-//! slashes at the end.
+//! Paths that lead to others: aliases of pages, the rules of `site.toml`, and links to elsewhere.
+//! Servers themselves have other spellings of a path lead to it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,9 +7,10 @@ use super::claims::Claims;
 use super::config::{self, Config};
 use super::linked::Linked;
 use super::outputs::moved;
-use super::pages::Pages;
+use super::pages::{NOT_FOUND, Pages};
 use super::plan::Plan;
 use super::{Redirect, escape};
+use crate::pack::{self, HeaderRule};
 use crate::problem::{Problem, What};
 
 /// Those that somebody wrote down.
@@ -52,36 +53,6 @@ fn to(from: String, path: &str) -> Redirect {
 }
 
 impl Plan {
-    /// Where a path leads, if that is elsewhere. A page has one address: with a slash behind it, the same
-    /// words lead there.
-    pub(crate) fn redirect(&self, path: &str) -> Option<Redirect> {
-        if let Some(redirect) = self.redirects.get(path) {
-            return Some(redirect.clone());
-        }
-        let page = path.strip_suffix('/').filter(|page| *page != "/")?;
-        if self.claims.has(path) || page.is_empty() || !www::pack::is_canonical(path) {
-            return None;
-        }
-        match self.redirects.get(page) {
-            Some(redirect) => Some(Redirect {
-                from: path.to_owned(),
-                ..redirect.clone()
-            }),
-            None => self.nodes.has(page).then(|| to(path.to_owned(), page)),
-        }
-    }
-
-    /// All paths that lead elsewhere.
-    pub(crate) fn all_redirects(&self) -> Vec<Redirect> {
-        let written = self.redirects.keys().map(String::as_str);
-        let whole = written.clone().chain(self.nodes.paths());
-        let slashed = whole
-            .filter(|path| !path.ends_with('/'))
-            .map(|path| format!("{path}/"));
-        let all: BTreeSet<_> = slashed.chain(written.map(str::to_owned)).collect();
-        all.iter().filter_map(|path| self.redirect(path)).collect()
-    }
-
     /// The other names of a folder are those of what is in it, too.
     pub(crate) fn redirect_folders(&mut self) {
         let mut more = BTreeMap::new();
@@ -108,50 +79,91 @@ impl Plan {
         }
     }
 
-    /// Looks where the rules of `site.toml` lead, and its bar of links.
-    pub(crate) fn check_redirects(&mut self) {
+    /// Looks where the rules of `site.toml` lead and what they are about, and its bar of links.
+    pub(crate) fn check_rules(&mut self) {
         let broken =
             |line, link: &str| Problem::new(config::FILE, line, What::BrokenLink(link.to_owned()));
         let mut warnings = Vec::new();
         for (line, redirect) in &self.config.redirects {
-            match self.end(&redirect.to) {
+            match self.end(&redirect.from, &redirect.to) {
                 End::Somewhere => {}
                 End::Nowhere => warnings.push(broken(*line, &redirect.to)),
-                End::Round => {
-                    let why = format!("`{}` leads back to itself", redirect.from);
+                End::Round(way) => {
+                    let why = format!("a redirect in a circle: {way}");
                     self.problems
                         .push(Problem::new(config::FILE, *line, What::Config(why)));
                 }
             }
         }
         for item in self.config.nav.iter().flatten() {
-            if matches!(self.end(&item.url), End::Nowhere) {
+            if matches!(self.end("", &item.url), End::Nowhere) {
                 warnings.push(broken(item.line, &item.url));
+            }
+        }
+        for (line, rule) in &self.config.headers {
+            if !self.answers(rule) {
+                let why = format!("no path of the site is {}", rule.path);
+                warnings.push(Problem::new(config::FILE, *line, What::NoEffect(why)));
             }
         }
         self.warnings.append(&mut warnings);
     }
 
-    /// Where somebody ends who is sent to `to`.
-    fn end(&self, to: &str) -> End {
+    /// Whether there is anything that a rule for header fields is about.
+    fn answers(&self, rule: &HeaderRule) -> bool {
+        let files = self.files.keys().chain(self.outputs.keys());
+        // Templates may ask for names with a hash, which is not known yet.
+        let hashed = files.clone().map(|path| pack::hashed(path, &[]));
+        let mut paths = files.chain(self.redirects.keys()).map(String::as_str);
+        rule.matches(NOT_FOUND)
+            || self.nodes.paths().any(|path| rule.matches(path))
+            || paths.any(|path| rule.matches(path))
+            || hashed.into_iter().any(|path| rule.matches(&path))
+    }
+
+    /// Where somebody ends who asks for `from` and is sent to `to`.
+    fn end(&self, from: &str, to: &str) -> End {
+        let mut way = from.to_owned();
         let mut to = to.to_owned();
         let mut seen = BTreeSet::new();
         while to.starts_with('/') && !to.starts_with("//") {
             let path = to.split(['?', '#']).next().unwrap_or_default();
-            let path = escape::unpercent(path).unwrap_or_default();
-            match self.redirect(&path) {
-                Some(_) if !seen.insert(path.clone()) => return End::Round,
-                Some(next) => to = next.to,
-                None if self.links.has(&path) => return End::Somewhere,
-                None => return End::Nowhere,
+            let Some(path) = escape::unpercent(path).and_then(|path| self.spelled(path)) else {
+                return End::Nowhere;
+            };
+            let Some(next) = self.redirects.get(&path) else {
+                return End::Somewhere;
+            };
+            way = format!("{way} → {path}");
+            if path == from {
+                return End::Round(way);
+            }
+            to.clone_from(&next.to);
+            if !seen.insert(path) {
+                // Into a circle that others make.
+                return End::Somewhere;
             }
         }
         End::Somewhere
+    }
+
+    /// The path that answers for this one: itself, or the one to which servers have it lead.
+    fn spelled(&self, path: String) -> Option<String> {
+        let there = |path: &String| self.links.has(path);
+        if there(&path) {
+            return Some(path);
+        }
+        let address = www::http::page_address(path.as_bytes());
+        let address = address.and_then(|address| str::from_utf8(address).ok());
+        let index = format!("{}/index.html", path.trim_end_matches('/'));
+        let others = address.map(str::to_owned).into_iter().chain([index]);
+        others.into_iter().find(there)
     }
 }
 
 enum End {
     Somewhere,
     Nowhere,
-    Round,
+    /// Back where it began, by this way.
+    Round(String),
 }

@@ -188,7 +188,10 @@ fn the_tool_writes_nothing_on_errors() {
 
 #[test]
 fn the_tool_looks_into_what_it_made() {
-    let site = folder(&[("content/a.md", &b"Text of the page. ".repeat(100))]);
+    let site = folder(&[
+        ("content/a.md", &b"Text of the page. ".repeat(100)),
+        ("site.toml", b"[[redirects]]\nfrom = \"/old\"\nto = \"/a\""),
+    ]);
     let out = tempfile::tempdir().unwrap();
     let file = |name: &str| out.path().join(name).to_str().unwrap().to_owned();
     let base = std::env::current_exe().unwrap();
@@ -220,7 +223,7 @@ fn the_tool_looks_into_what_it_made() {
     let listed = run(&["list", &image]);
     assert_eq!(listed.stdout, run(&["list", &pack]).stdout);
     let listed = String::from_utf8(listed.stdout).unwrap();
-    assert!(listed.contains("301 - - /a/ -> /a\n"), "{listed}");
+    assert!(listed.contains("301 - - /old -> /a\n"), "{listed}");
     assert!(
         listed.contains("200 text/html;charset=utf-8 identity="),
         "{listed}"

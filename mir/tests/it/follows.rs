@@ -112,15 +112,11 @@ fn a_blog_has_lists_feeds_and_more() {
     let all = redirects(&site);
     for expected in [
         ("/old/one", "/blog/first", 301),
-        ("/old/one/", "/blog/first", 301),
         ("/blog/uno", "/blog/first", 301),
-        ("/blog/first/", "/blog/first", 301),
         ("/wiki", "/docs", 301),
-        ("/wiki/", "/docs", 301),
         ("/wiki/a", "/docs/a", 301),
         ("/wiki/deep/b", "/docs/deep/b", 301),
         ("/links/press/x", "https://a.b/c", 302),
-        ("/links/press/x/", "https://a.b/c", 302),
     ] {
         assert!(all.contains(&expected), "{expected:?} is not in {all:?}");
     }
@@ -128,6 +124,8 @@ fn a_blog_has_lists_feeds_and_more() {
         !all.iter()
             .any(|(from, _, _)| *from == "/blog/one" || from.contains("secret"))
     );
+    // Other spellings of an address are the server's business.
+    assert!(!all.iter().any(|(from, _, _)| from.ends_with('/')));
 }
 
 /// Feeds by the rules of RFC 4287, as far as they concern what is written here.
@@ -326,8 +324,8 @@ fn links_that_lead_nowhere() {
     ];
     let found = render(made.path()).unwrap_err();
     let config = [
-        "site.toml:5: `/p` leads back to itself",
-        "site.toml:8: `/q` leads back to itself",
+        "site.toml:5: a redirect in a circle: /p → /q → /p",
+        "site.toml:8: a redirect in a circle: /q → /p → /q",
         "site.toml:11: the path /a is taken by content/a.md",
     ];
     assert_eq!(found, [&errors[..], &config[..]].concat());

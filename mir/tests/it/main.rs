@@ -8,5 +8,6 @@ mod hostile;
 mod live;
 mod mounts;
 mod own;
+mod rules;
 mod site;
 mod terminal;

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant, SystemTime};
 use mio::{Registry, Token};
 use www::encoding::Accept;
 use www::pack::Made;
-use www::store::{Answer, Lookup, Store, StoreError};
+use www::store::{Lookup, MadeAnswer, Store, StoreError};
 
 use pool::Pool;
 use watch::Watch;
@@ -143,9 +143,9 @@ impl Shared {
 }
 
 impl Store for Folder {
-    type Answer<'s> = FolderAnswer;
+    type Answer<'s> = MadeAnswer;
 
-    async fn find(&self, path: &[u8], accept: Accept) -> Result<Lookup<FolderAnswer>, StoreError> {
+    async fn find(&self, path: &[u8], accept: Accept) -> Result<Lookup<MadeAnswer>, StoreError> {
         // All paths of a site are text.
         let Ok(path) = str::from_utf8(path) else {
             return Ok(Lookup::Missing);
@@ -155,74 +155,15 @@ impl Store for Folder {
             && let Some(since) = path.strip_prefix(mir::direct::EVENTS)
         {
             let made = Arc::new(self.event(since).await);
-            return Ok(FolderAnswer::of(made, Accept::IDENTITY));
+            return Ok(MadeAnswer::of(made, Accept::IDENTITY));
         }
         let made = self.pool.ask(Some(path.to_owned())).await?;
-        Ok(made.map_or(Lookup::Missing, |made| FolderAnswer::of(made, accept)))
+        Ok(made.map_or(Lookup::Missing, |made| MadeAnswer::of(made, accept)))
     }
 
-    async fn not_found(&self, accept: Accept) -> Result<Lookup<FolderAnswer>, StoreError> {
+    async fn not_found(&self, accept: Accept) -> Result<Lookup<MadeAnswer>, StoreError> {
         let made = self.pool.ask(None).await?;
-        Ok(made.map_or(Lookup::Missing, |made| FolderAnswer::of(made, accept)))
-    }
-}
-
-/// An answer, in one encoding.
-pub(crate) struct FolderAnswer {
-    made: Arc<Made>,
-    variant: usize,
-    given: bool,
-}
-
-/// Its body.
-pub(crate) struct Piece(Arc<Made>, usize);
-
-impl FolderAnswer {
-    fn of(made: Arc<Made>, accept: Accept) -> Lookup<Self> {
-        match made.pick(accept) {
-            Some(variant) => Lookup::Found(Self {
-                made,
-                variant,
-                given: false,
-            }),
-            None => Lookup::NotAcceptable,
-        }
-    }
-}
-
-impl Answer for FolderAnswer {
-    type Chunk = Piece;
-
-    fn status(&self) -> u16 {
-        self.made.status
-    }
-
-    fn head(&self) -> &[u8] {
-        &self.made.variants[self.variant].head
-    }
-
-    fn not_modified(&self) -> &[u8] {
-        &self.made.variants[self.variant].not_modified
-    }
-
-    fn etag(&self) -> &[u8] {
-        self.made.variants[self.variant].etag.as_bytes()
-    }
-
-    fn modified(&self) -> Option<u64> {
-        self.made.modified
-    }
-
-    async fn chunk(&mut self) -> Result<Option<Piece>, StoreError> {
-        let piece = Piece(self.made.clone(), self.variant);
-        let first = !std::mem::replace(&mut self.given, true);
-        Ok((first && !piece.as_ref().is_empty()).then_some(piece))
-    }
-}
-
-impl AsRef<[u8]> for Piece {
-    fn as_ref(&self) -> &[u8] {
-        &self.0.variants[self.1].body
+        Ok(made.map_or(Lookup::Missing, |made| MadeAnswer::of(made, accept)))
     }
 }
 

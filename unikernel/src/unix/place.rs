@@ -3,9 +3,9 @@
 use std::fmt;
 
 use www::encoding::Accept;
-use www::store::{Answer, Lookup, SiteAnswer, SiteChunk, Store, StoreError};
+use www::store::{Answer, Lookup, MadeAnswer, MadeChunk, SiteAnswer, SiteChunk, Store, StoreError};
 
-use crate::folder::{Folder, FolderAnswer, Piece};
+use crate::folder::Folder;
 use crate::image::Image;
 use crate::images::Watched;
 
@@ -20,13 +20,13 @@ pub(crate) enum Place {
 /// An answer of it.
 pub(crate) enum PlaceAnswer {
     Made(SiteAnswer<'static, Image>),
-    Folder(FolderAnswer),
+    Folder(MadeAnswer),
 }
 
 /// A piece of that.
 pub(crate) enum PlaceChunk {
     Made(SiteChunk<'static, Image>),
-    Folder(Piece),
+    Folder(MadeChunk),
 }
 
 impl Place {
@@ -106,6 +106,13 @@ impl Answer for PlaceAnswer {
         match self {
             Self::Made(answer) => answer.modified(),
             Self::Folder(answer) => answer.modified(),
+        }
+    }
+
+    fn select(&mut self, from: u64, to: u64) {
+        match self {
+            Self::Made(answer) => answer.select(from, to),
+            Self::Folder(answer) => answer.select(from, to),
         }
     }
 

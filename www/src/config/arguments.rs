@@ -14,6 +14,7 @@ pub(super) enum Arg {
     Ipv6Gateway,
     HttpPort,
     MaxConnections,
+    Redirect,
     KvRo,
     Files,
     Pages,
@@ -49,7 +50,7 @@ const fn known(arg: Arg, name: &'static str, value: &'static str, help: &'static
 }
 
 /// For every platform.
-static COMMON: [Known; 14] = [
+static COMMON: [Known; 15] = [
     known(Arg::Ipv4, "--ipv4", "ADDRESS/PREFIX", "IPv4 address"),
     known(Arg::Ipv4Gateway, "--ipv4-gateway", "ADDRESS", "IPv4 router"),
     known(Arg::Dhcp, "--dhcp", "", "IPv4 address from a DHCP server"),
@@ -66,6 +67,12 @@ static COMMON: [Known; 14] = [
         "--max-connections",
         "N",
         "connections at once",
+    ),
+    known(
+        Arg::Redirect,
+        "--redirect",
+        "URL",
+        "answer everything with a redirect to the same path there",
     ),
     known(
         Arg::KvRo,

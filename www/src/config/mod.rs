@@ -18,6 +18,7 @@ use core::net::{Ipv4Addr, Ipv6Addr};
 pub use arguments::help;
 pub use error::ConfigError;
 pub use given::Given;
+pub use parse::is_base_url;
 pub use size::MIN_CACHE;
 pub use words::{UnclosedQuote, split};
 
@@ -77,6 +78,8 @@ pub struct Config {
     pub http_port: u16,
     /// Connections at once; `None` leaves it to the platform.
     pub max_connections: Option<usize>,
+    /// Where everything is, if not here: a URL without query and fragment.
+    pub redirect: Option<String>,
     /// The file that has the pack, if not the program's own. Unix.
     pub pack: Option<String>,
     /// Where the site is.
@@ -160,6 +163,7 @@ impl Config {
                 NetKind::Direct => 80,
             },
             max_connections: None,
+            redirect: None,
             pack: None,
             kv_ro: KvRo::default(),
             files: None,

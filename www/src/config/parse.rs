@@ -61,6 +61,18 @@ impl Command {
     }
 }
 
+/// Whether this is a URL that paths can be put behind: with a scheme and a host, without query and
+/// fragment.
+pub fn is_base_url(url: &str) -> bool {
+    let schemes = ["http://", "https://"];
+    let rest = schemes.iter().find_map(|scheme| url.strip_prefix(scheme));
+    let host = rest
+        .and_then(|rest| rest.split('/').next())
+        .unwrap_or_default();
+    let is = |b: u8| b.is_ascii_graphic() && !b"\"#<>?@\\^`{|}".contains(&b);
+    !host.is_empty() && !host.starts_with(':') && url.bytes().all(is)
+}
+
 /// Words to arguments.
 fn read<'a>(
     platform: Platform,
@@ -206,6 +218,10 @@ impl Config {
                     (_, Platform::Unix) => return Err(said.not("crunch, fat or direct")),
                     (_, Platform::Xen) => return Err(said.not("crunch or fat")),
                 };
+            }
+            Arg::Redirect => {
+                let url = said.text().filter(|url| is_base_url(url));
+                self.redirect = Some(url.ok_or(said.not("a URL such as https://example.org"))?);
             }
             Arg::Files => self.files = said.text(),
             Arg::Pages => self.pages = said.text(),

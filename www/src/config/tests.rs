@@ -439,3 +439,38 @@ fn the_page_about_arguments_is_true() {
         }
     }
 }
+
+#[test]
+fn where_everything_is() {
+    let redirect = |url: &str| match Command::parse(Platform::Xen, [], ["--redirect", url]) {
+        Ok(Command::Serve(config)) => config.redirect,
+        _ => None,
+    };
+    for url in [
+        "http://a",
+        "https://example.org",
+        "https://example.org:8443/",
+        "https://[::1]:8443/b/c",
+        "http://10.0.0.1/a%20b",
+    ] {
+        assert_eq!(redirect(url).as_deref(), Some(url));
+    }
+    for url in [
+        "example.org",
+        "/a",
+        "//a",
+        "ftp://a",
+        "HTTPS://a",
+        "https://",
+        "https:///a",
+        "https://:80",
+        "https://u@a",
+        "https://a?b",
+        "https://a#b",
+        "https://a b",
+        "https://a\r\nb",
+        "https://ä",
+    ] {
+        assert_eq!(redirect(url), None, "{url}");
+    }
+}

@@ -54,11 +54,17 @@ impl<S: Sectors + 'static> Volume<S> {
 
     /// Reads one of its files from this byte on.
     pub fn open_at(self: &Rc<Self>, file: File, from: u64) -> Reader<S> {
+        self.open_part(file, from, u64::MAX)
+    }
+
+    /// Reads one of its files from the byte `from` to before `to`, or to its end. What is behind
+    /// that is not asked for.
+    pub fn open_part(self: &Rc<Self>, file: File, from: u64, to: u64) -> Reader<S> {
         let node = self.index.node(file.number);
         let start = Place {
             extent: node.map_or(0, |node| node.start as usize),
             skip: 0,
-            left: node.map_or(0, |_| file.size()),
+            left: node.map_or(0, |_| file.size().min(to)),
         };
         let mut reader = Reader {
             volume: self.clone(),

@@ -17,6 +17,7 @@ macro_rules! canned {
                 "HTTP/1.1 ", $status, " ", $reason, "\r\n",
                 "Content-Type: text/plain; charset=utf-8\r\n",
                 "Content-Length: ", $length, "\r\n",
+                "Cache-Control: no-store\r\n",
                 $($extra, "\r\n",)*
             ),
             body: $body,
@@ -24,7 +25,7 @@ macro_rules! canned {
     };
 }
 
-canned!(HEALTHY, 200, "OK", 3, "ok\n", "Cache-Control: no-store");
+canned!(HEALTHY, 200, "OK", 3, "ok\n");
 canned!(BAD_REQUEST, 400, "Bad Request", 12, "bad request\n");
 canned!(NOT_FOUND, 404, "Not Found", 10, "not found\n");
 canned!(

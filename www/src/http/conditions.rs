@@ -1,6 +1,7 @@
 //! Conditional requests (RFC 9110, section 13).
 
-use super::request::{Conditions, Tags};
+use super::request::{Conditions, Once, Tags};
+use crate::date;
 
 /// What the conditions come to for one representation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,14 +14,20 @@ pub(super) enum Outcome {
     Failed,
 }
 
-/// Evaluates in the order of section 13.2.2. `head` is what the conditions were parsed from.
+/// Evaluates in the order of section 13.2.2. `head` is what the conditions were parsed from; `now`,
+/// a moment that is not after the request, is for dates with two-digit years.
 pub(super) fn evaluate(
     conditions: &Conditions,
     head: &[u8],
     etag: &[u8],
     modified: Option<u64>,
+    now: u64,
 ) -> Outcome {
-    let after = |since: Option<u64>| modified.zip(since).map(|(m, s)| m > s);
+    let after = |since: Once| {
+        // What is no date is as if it were not there (sections 13.1.3 and 13.1.4).
+        let since = date::parse(since.of(head)?, now)?;
+        Some(modified? > since)
+    };
     let failed = match conditions.matches.is_empty() {
         false => !listed(conditions.matches, head, etag, Comparison::Strong),
         true => after(conditions.unmodified_since) == Some(true),
@@ -37,6 +44,30 @@ pub(super) fn evaluate(
     } else {
         Outcome::Proceed
     }
+}
+
+/// Which part of the representation is asked for: the value of `Range`, unless `If-Range` says that
+/// it is about another representation (section 13.1.5).
+#[cold]
+pub(super) fn range<'h>(
+    conditions: &Conditions,
+    head: &'h [u8],
+    etag: &[u8],
+    modified: Option<u64>,
+    now: u64,
+) -> Option<&'h [u8]> {
+    let range = conditions.range.of(head)?;
+    let same = match conditions.if_range {
+        Once::Absent => true,
+        Once::Unclear => false,
+        Once::One(value) => match &head[value.range()] {
+            tag @ [b'"', ..] => tag == etag,
+            // It says to the second when it changed, so it may have changed twice in this one
+            // (section 8.8.2.2).
+            since => modified.is_some_and(|at| at < now && date::parse(since, now) == Some(at)),
+        },
+    };
+    same.then_some(range)
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

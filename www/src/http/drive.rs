@@ -4,16 +4,17 @@ use core::future::{Future, poll_fn};
 use core::pin::pin;
 use core::task::{Context, Poll};
 
+use super::Service;
 use super::access::{Access, Sent};
 use super::canned::{self, Canned};
-use super::conditions::{self, Outcome};
+use super::composed::Composed;
 use super::input::Input;
+use super::plan::{Plan, failed};
 use super::request::{self, Method, Parsed, Persist, Request};
 use super::seats::Seat;
-use super::target::to_path;
-use super::{Service, Span};
+use super::tail::Tail;
 use crate::seam::{Clock, Conn, ConnError};
-use crate::store::{Answer, Lookup, Store, StoreError};
+use crate::store::{Answer, Store};
 use crate::turn::pass;
 
 /// Answers one after the other, and bytes of one, before others get their turn.
@@ -34,13 +35,6 @@ enum Next {
     /// This is the last answer.
     Refuse(&'static Canned),
     End(End),
-}
-
-/// What a request is answered with.
-enum Plan<A> {
-    Canned(&'static Canned),
-    Page(A),
-    NotModified(A),
 }
 
 impl<S: Store, T: Clock> Service<S, T> {
@@ -130,7 +124,7 @@ impl<S: Store, T: Clock> Service<S, T> {
         poll_fn(|cx| {
             loop {
                 if core::mem::take(&mut unseen) {
-                    match request::parse(input.bytes(), &self.limits, self.tails.second()) {
+                    match request::parse(input.bytes(), &self.limits) {
                         Parsed::Request(request) => return Poll::Ready(Next::Request(request)),
                         Parsed::Refused(canned) => return Poll::Ready(Next::Refuse(canned)),
                         Parsed::Partial => {}
@@ -196,7 +190,7 @@ impl<S: Store, T: Clock> Service<S, T> {
         let no_body = request.method == Method::Head;
         // Nothing is promised before there is a first piece to send.
         let mut first = None;
-        if let Plan::Page(answer) = &mut plan
+        if let Some(answer) = plan.body()
             && !no_body
         {
             match self.timed(conn, answer.chunk()).await {
@@ -226,6 +220,16 @@ impl<S: Store, T: Clock> Service<S, T> {
                     .await
             }
             Plan::Page(answer) => self.send_page(conn, seat, answer, first, persist).await,
+            Plan::Part(answer, made) => {
+                self.send_parts(conn, seat, answer, &made[0], first, persist)
+                    .await
+            }
+            Plan::Composed(made) => {
+                let tail = self.tail(persist);
+                let body = if no_body { b"" } else { made[0].lead(0) };
+                self.write(conn, seat, &mut [made[0].head(), tail.bytes(), body])
+                    .await
+            }
         };
         self.stats.answered(status);
         if let Some(access) = access {
@@ -261,53 +265,12 @@ impl<S: Store, T: Clock> Service<S, T> {
         access.log(self.clock.unix_time(), status, head, sent);
     }
 
-    async fn plan<C: Conn>(
+    /// Waits for the store. If that takes time, the deadline of reading must not end it.
+    pub(super) async fn timed<C: Conn, O>(
         &self,
         conn: &mut C,
-        input: &mut Input,
-        request: &Request,
-    ) -> Plan<S::Answer<'_>> {
-        match request.method {
-            Method::Get | Method::Head => {}
-            Method::NotAllowed => return Plan::Canned(&canned::METHOD_NOT_ALLOWED),
-            Method::Unknown => return Plan::Canned(&canned::NOT_IMPLEMENTED),
-        }
-        let Some(path) = to_path(input.bytes_mut(), request.target) else {
-            return Plan::Canned(&canned::BAD_REQUEST);
-        };
-        let head = input.bytes();
-        let path: &[u8] = &head[Span::range(path)];
-        if path == b"/healthz" {
-            return Plan::Canned(&canned::HEALTHY);
-        }
-        let answer = match self
-            .timed(conn, self.store.find(path, request.accept))
-            .await
-        {
-            Ok(Lookup::Found(answer)) => answer,
-            Ok(Lookup::Missing) => {
-                let page = self.store.not_found(request.accept);
-                return match self.timed(conn, page).await {
-                    Ok(Lookup::Found(page)) => Plan::Page(page),
-                    _ => Plan::Canned(&canned::NOT_FOUND),
-                };
-            }
-            Ok(Lookup::NotAcceptable) => return Plan::Canned(&canned::NOT_ACCEPTABLE),
-            Err(error) => return Plan::Canned(failed(error)),
-        };
-        if answer.status() != 200 {
-            return Plan::Page(answer);
-        }
-        let conditions = &request.conditions;
-        match conditions::evaluate(conditions, head, answer.etag(), answer.modified()) {
-            Outcome::Proceed => Plan::Page(answer),
-            Outcome::NotModified => Plan::NotModified(answer),
-            Outcome::Failed => Plan::Canned(&canned::PRECONDITION_FAILED),
-        }
-    }
-
-    /// Waits for the store. If that takes time, the deadline of reading must not end it.
-    async fn timed<C: Conn, O>(&self, conn: &mut C, asked: impl Future<Output = O>) -> O {
+        asked: impl Future<Output = O>,
+    ) -> O {
         let mut asked = pin!(asked);
         let mut timed = false;
         poll_fn(|cx| {
@@ -369,7 +332,51 @@ impl<S: Store, T: Clock> Service<S, T> {
         Ok(())
     }
 
-    fn tail(&self, persist: Persist) -> super::tail::Tail {
+    /// As [`send_page`](Self::send_page), of parts of the body with what stands between them. `first`
+    /// is the first piece of the first of them, and there is one.
+    async fn send_parts<C: Conn, A: Answer>(
+        &self,
+        conn: &mut C,
+        seat: &Seat<'_>,
+        answer: &mut A,
+        made: &Composed,
+        mut first: Option<A::Chunk>,
+        persist: Persist,
+    ) -> Result<(), ConnError> {
+        let tail = self.tail(persist);
+        let mut turn = 0;
+        let mut begun = false;
+        let mut at = 0;
+        while let Some(part) = made.part(at) {
+            if at > 0 {
+                answer.select(part.from, part.to);
+            }
+            // Head and lead are two writes if there are both, which only several parts have.
+            if !made.lead(at).is_empty() {
+                let mut parts = opening(made, &tail, &mut begun, made.lead(at));
+                self.write_in_turns(conn, seat, &mut parts, 0, &mut turn)
+                    .await?;
+            }
+            loop {
+                let chunk = match first.take() {
+                    Some(chunk) => Some(chunk),
+                    None => self
+                        .timed(conn, answer.chunk())
+                        .await
+                        .map_err(|_| ConnError::Reset)?,
+                };
+                let Some(chunk) = chunk else { break };
+                let mut parts = opening(made, &tail, &mut begun, chunk.as_ref());
+                self.write_in_turns(conn, seat, &mut parts, answer.more(), &mut turn)
+                    .await?;
+            }
+            at += 1;
+        }
+        self.write_in_turns(conn, seat, &mut [made.lead(at), b"", b""], 0, &mut turn)
+            .await
+    }
+
+    fn tail(&self, persist: Persist) -> Tail {
         self.tails.get(self.clock.unix_time(), persist)
     }
 
@@ -475,30 +482,16 @@ impl<S: Store, T: Clock> Service<S, T> {
     }
 }
 
-impl<A: Answer> Plan<A> {
-    fn status(&self) -> u16 {
-        match self {
-            Self::Canned(canned) => canned.status,
-            Self::Page(answer) => answer.status(),
-            Self::NotModified(_) => 304,
-        }
-    }
-
-    fn head(&self) -> &[u8] {
-        match self {
-            Self::Canned(canned) => canned.head.as_bytes(),
-            Self::Page(answer) => answer.head(),
-            // It has no body, and no length of one.
-            Self::NotModified(_) => b"",
-        }
-    }
-}
-
-/// What a store's failure is answered with, before anything else is.
-fn failed(error: StoreError) -> &'static Canned {
-    match error {
-        StoreError::Failed => &canned::FAILED,
-        StoreError::Away | StoreError::OutOfMemory => &canned::UNAVAILABLE,
+/// What is written before and with `bytes`: the head, if this is the beginning.
+fn opening<'a>(
+    made: &'a Composed,
+    tail: &'a Tail,
+    begun: &mut bool,
+    bytes: &'a [u8],
+) -> [&'a [u8]; 3] {
+    match core::mem::replace(begun, true) {
+        true => [b"", b"", bytes],
+        false => [made.head(), tail.bytes(), bytes],
     }
 }
 

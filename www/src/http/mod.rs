@@ -11,15 +11,23 @@
 
 mod access;
 mod canned;
+mod composed;
 mod conditions;
 mod drive;
 mod input;
+mod moved;
+mod partial;
+mod plan;
+mod ranges;
 mod request;
 mod seats;
 mod tail;
 mod target;
 
+pub use moved::address as page_address;
+
 use alloc::rc::Rc;
+use alloc::string::String;
 use core::cell::Cell;
 use core::fmt;
 use core::ops::Range;
@@ -85,6 +93,8 @@ pub struct Service<S, T> {
     pool: Pool,
     tails: Tails,
     draining: Cell<bool>,
+    /// Where everything is, if not here.
+    moved_to: Option<String>,
     /// Whether requests are logged: asked once, since asking takes time.
     access_log: bool,
 }
@@ -107,8 +117,17 @@ impl<S: Store, T: Clock> Service<S, T> {
             pool: Pool::new(limits.head, SPARE_BUFFERS),
             tails,
             draining: Cell::new(false),
+            moved_to: None,
             access_log: access::Access::wanted(),
         }
+    }
+
+    /// Has every address but `/healthz` lead to the same one behind this URL, which begins with
+    /// `http://` or `https://` and has neither query nor fragment.
+    #[must_use]
+    pub fn with_redirect(mut self, url: Option<String>) -> Self {
+        self.moved_to = url;
+        self
     }
 
     /// What it has done so far.

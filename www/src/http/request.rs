@@ -9,7 +9,6 @@ use core::mem::MaybeUninit;
 use super::canned::{self, Canned};
 use super::target::is_authority;
 use super::{Limits, Span};
-use crate::date;
 use crate::encoding::{Accept, Named};
 
 /// The head of a request.
@@ -46,13 +45,26 @@ pub(super) enum Persist {
     Close,
 }
 
-/// The conditions of RFC 9110, section 13.1.
+/// The conditions of RFC 9110, section 13.1, and the range that is asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Conditions {
     pub(super) matches: Tags,
     pub(super) none_match: Tags,
-    pub(super) modified_since: Option<u64>,
-    pub(super) unmodified_since: Option<u64>,
+    pub(super) modified_since: Once,
+    pub(super) unmodified_since: Once,
+    pub(super) range: Once,
+    pub(super) if_range: Once,
+}
+
+/// A field that may stand in a request once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Once {
+    #[default]
+    Absent,
+    /// This is its value.
+    One(Span),
+    /// It stands there twice.
+    Unclear,
 }
 
 /// The values of all fields of one name that lists entity tags.
@@ -77,8 +89,8 @@ pub(super) enum Parsed {
 /// Room for headers on the stack; [`Limits::headers`] is at most this.
 pub(super) const MAX_HEADERS: usize = 100;
 
-/// Reads the head at the beginning of `bytes`. `now` is for dates with two-digit years.
-pub(super) fn parse(bytes: &[u8], limits: &Limits, now: u64) -> Parsed {
+/// Reads the head at the beginning of `bytes`.
+pub(super) fn parse(bytes: &[u8], limits: &Limits) -> Parsed {
     let mut room = [const { MaybeUninit::uninit() }; MAX_HEADERS];
     let room = &mut room[..limits.headers.min(MAX_HEADERS)];
     let mut raw = httparse::Request::new(&mut []);
@@ -103,7 +115,7 @@ pub(super) fn parse(bytes: &[u8], limits: &Limits, now: u64) -> Parsed {
         ..Fields::default()
     };
     for header in raw.headers.iter() {
-        if let Err(refusal) = fields.take(bytes, header, now) {
+        if let Err(refusal) = fields.take(bytes, header) {
             return Parsed::Refused(refusal);
         }
     }
@@ -158,6 +170,23 @@ impl Tags {
     }
 }
 
+impl Once {
+    /// The value, as it stands in `head`, if there is one.
+    pub(super) fn of(self, head: &[u8]) -> Option<&[u8]> {
+        match self {
+            Self::One(value) => Some(&head[value.range()]),
+            Self::Absent | Self::Unclear => None,
+        }
+    }
+
+    fn take(&mut self, value: Span) {
+        *self = match self {
+            Self::Absent => Self::One(value),
+            Self::One(_) | Self::Unclear => Self::Unclear,
+        };
+    }
+}
+
 /// What the header fields come to, one after the other.
 #[derive(Default)]
 struct Fields {
@@ -174,12 +203,7 @@ struct Fields {
 }
 
 impl Fields {
-    fn take(
-        &mut self,
-        bytes: &[u8],
-        header: &httparse::Header<'_>,
-        now: u64,
-    ) -> Result<(), &'static Canned> {
+    fn take(&mut self, bytes: &[u8], header: &httparse::Header<'_>) -> Result<(), &'static Canned> {
         let value = header.value;
         let is = |name: &str| header.name.eq_ignore_ascii_case(name);
         // By length first: most fields are none of ours, and this passes over them.
@@ -190,6 +214,9 @@ impl Fields {
                 }
                 self.host = true;
             }
+            5 if is("range") => {
+                self.conditions.range.take(Span::within(bytes, value));
+            }
             6 if is("expect") => {
                 if !value.eq_ignore_ascii_case(b"100-continue") {
                     return Err(&canned::EXPECTATION_FAILED);
@@ -198,6 +225,9 @@ impl Fields {
             }
             8 if is("if-match") => {
                 self.conditions.matches.push(Span::within(bytes, value));
+            }
+            8 if is("if-range") => {
+                self.conditions.if_range.take(Span::within(bytes, value));
             }
             10 if is("connection") => {
                 for option in value.split(|b| *b == b',').map(<[u8]>::trim_ascii) {
@@ -216,11 +246,13 @@ impl Fields {
                 self.encodings.get_or_insert_default().add(value);
             }
             17 if is("if-modified-since") => {
-                self.conditions.modified_since = date::parse(value, now);
+                let value = Span::within(bytes, value);
+                self.conditions.modified_since.take(value);
             }
             17 if is("transfer-encoding") => self.transfer_coding = true,
             19 if is("if-unmodified-since") => {
-                self.conditions.unmodified_since = date::parse(value, now);
+                let value = Span::within(bytes, value);
+                self.conditions.unmodified_since.take(value);
             }
             _ => {}
         }

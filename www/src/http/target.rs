@@ -46,6 +46,15 @@ pub(super) fn to_path(head: &mut [u8], span: Span) -> Option<Span> {
     (!climbs).then(|| Span::new(at, end))
 }
 
+/// The path and the query of a target as they were sent: beginning with a slash or a question mark,
+/// or empty.
+pub(super) fn path_and_query(target: &[u8]) -> Option<&[u8]> {
+    match target.first() {
+        Some(b'/') => Some(target),
+        _ => absolute_form(target),
+    }
+}
+
 /// What follows the authority of `http://authority/path?query`.
 fn absolute_form(target: &[u8]) -> Option<&[u8]> {
     let scheme = target.iter().position(|b| *b == b':')?;

@@ -1,5 +1,6 @@
 //! Whole conversations over a scripted connection.
 
+mod rest;
 mod script;
 mod slow;
 mod torture;
@@ -62,7 +63,8 @@ fn a_page() {
         text,
         std::format!(
             "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 300\r\nETag: {etag}\r\n\
-             Vary: Accept-Encoding\r\nLast-Modified: Sat, 01 Jan 1994 00:00:00 GMT\r\n{DATE}\r\n{}",
+             Vary: Accept-Encoding\r\nLast-Modified: Sat, 01 Jan 1994 00:00:00 GMT\r\n\
+             Accept-Ranges: bytes\r\n{DATE}\r\n{}",
             "x".repeat(300)
         )
     );

@@ -29,7 +29,7 @@ impl<'a> Entry<'a> {
         self.record.first_variant
     }
 
-    /// The status that it answers with: 200, 301, 302, 308 or 404.
+    /// The status that it answers with: 200, 301, 302, 307, 308, 404 or 410.
     pub fn status(&self) -> u16 {
         self.record.status
     }

@@ -4,7 +4,6 @@
 //! and the empty line come when it is sent.
 
 use alloc::format;
-use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::date::imf_fixdate;
@@ -21,7 +20,8 @@ pub(crate) struct Head<'a> {
     /// Whether there are other encodings.
     pub(crate) varies: bool,
     pub(crate) location: &'a str,
-    pub(crate) extra: &'a [(String, String)],
+    /// More header fields: names and values.
+    pub(crate) extra: &'a [(&'a str, &'a str)],
 }
 
 impl Head<'_> {
@@ -43,6 +43,9 @@ impl Head<'_> {
             out.extend_from_slice(b"Last-Modified: ");
             out.extend_from_slice(&imf_fixdate(at));
             out.extend_from_slice(b"\r\n");
+        }
+        if self.status == 200 {
+            line(&mut out, "Accept-Ranges", "bytes");
         }
         for (name, value) in self.extra {
             line(&mut out, name, value);
@@ -80,12 +83,15 @@ fn status_line(status: u16) -> &'static [u8] {
         301 => b"HTTP/1.1 301 Moved Permanently\r\n",
         302 => b"HTTP/1.1 302 Found\r\n",
         304 => b"HTTP/1.1 304 Not Modified\r\n",
+        307 => b"HTTP/1.1 307 Temporary Redirect\r\n",
         308 => b"HTTP/1.1 308 Permanent Redirect\r\n",
+        410 => b"HTTP/1.1 410 Gone\r\n",
         500 => b"HTTP/1.1 500 Internal Server Error\r\n",
         _ => b"HTTP/1.1 404 Not Found\r\n",
     }
 }
 
+#[inline(never)]
 fn line(out: &mut Vec<u8>, name: &str, value: &str) {
     for part in [name, ": ", value, "\r\n"] {
         out.extend_from_slice(part.as_bytes());
@@ -94,11 +100,13 @@ fn line(out: &mut Vec<u8>, name: &str, value: &str) {
 
 /// Whether a site may add this field: a well-formed one that the pack or the connection does not
 /// set itself.
-pub(super) fn may_add(name: &str, value: &str) -> bool {
+pub fn may_add(name: &str, value: &str) -> bool {
     let ours = [
+        "Accept-Ranges",
         "Connection",
         "Content-Encoding",
         "Content-Length",
+        "Content-Range",
         "Content-Type",
         "Date",
         "ETag",

@@ -338,7 +338,8 @@ impl<'a> Pack<'a> {
         text(record.media_type, "media type")?;
         let well = match record.status {
             200 => !missing && location.is_empty(),
-            301 | 302 | 308 => !missing && !location.is_empty(),
+            301 | 302 | 307 | 308 => !missing && !location.is_empty(),
+            410 => !missing && location.is_empty(),
             404 => missing && location.is_empty(),
             _ => false,
         };

@@ -9,14 +9,14 @@ use alloc::vec::Vec;
 use twox_hash::XxHash3_64;
 
 use super::head::Head;
-use super::write::{Page, WriteError, check_location, check_page, is_worth};
+use super::write::{Page, WriteError, check_fields, check_location, check_page, is_worth};
 use crate::date;
 use crate::encoding::{Accept, Encoding};
 
 /// What answers for one path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Made {
-    /// 200, 301, 302, 308, 404 or 500.
+    /// 200, 301, 302, 307, 308, 404, 410 or 500.
     pub status: u16,
     /// When it was last modified, in seconds since 1970.
     pub modified: Option<u64>,
@@ -40,20 +40,25 @@ pub struct MadeVariant {
 }
 
 impl Made {
-    /// A page with the status 200; with 404, what answers for missing paths; with 500, what answers
-    /// for a page that is broken.
+    /// A page with the status 200; with 404, what answers for missing paths; with 410, for one that is
+    /// gone; with 500, for a page that is broken.
     pub fn page(status: u16, page: Page) -> Result<Self, WriteError> {
         check_page(&page)?;
         match status {
-            200 | 404 | 500 => Ok(Self::new(status, page, &[])),
+            200 | 404 | 410 | 500 => Ok(Self::new(status, page, &[])),
             other => Err(WriteError::Status(other)),
         }
     }
 
     /// A redirect, as [`Writer::redirect`](super::Writer::redirect) has it.
-    pub fn redirect(status: u16, location: &str) -> Result<Self, WriteError> {
+    pub fn redirect(
+        status: u16,
+        location: &str,
+        headers: &[(String, String)],
+    ) -> Result<Self, WriteError> {
         check_location(status, location)?;
-        Ok(Self::to(status, location))
+        check_fields(headers)?;
+        Ok(Self::to(status, location, headers))
     }
 
     /// The variant that this client likes best; `None` if it accepts none that there is. Where it
@@ -72,7 +77,7 @@ impl Made {
 
     /// A page that was checked, of a site that adds `headers` to all of them.
     pub(super) fn new(status: u16, page: Page, headers: &[(String, String)]) -> Self {
-        let extra = [headers, &page.headers].concat();
+        let extra: Vec<_> = headers.iter().chain(&page.headers).map(field).collect();
         let modified = page.modified.map(|m| m.min(date::MAX));
         let plain = page.body.len();
         let hash = XxHash3_64::oneshot(&page.body);
@@ -124,7 +129,8 @@ impl Made {
     }
 
     /// A redirect that was checked.
-    pub(super) fn to(status: u16, location: &str) -> Self {
+    pub(super) fn to(status: u16, location: &str, headers: &[(String, String)]) -> Self {
+        let extra: Vec<_> = headers.iter().map(field).collect();
         let head = Head {
             status,
             media_type: "",
@@ -134,7 +140,7 @@ impl Made {
             encoding: Encoding::Identity,
             varies: false,
             location,
-            extra: &[],
+            extra: &extra,
         };
         Self {
             status,
@@ -148,6 +154,10 @@ impl Made {
             }],
         }
     }
+}
+
+fn field((name, value): &(String, String)) -> (&str, &str) {
+    (name, value)
 }
 
 #[cfg(test)]
@@ -171,13 +181,16 @@ mod tests {
     fn what_is_made_is_what_a_pack_has() {
         let mut writer = Writer::new();
         writer.page("/a", page()).unwrap();
-        writer.redirect("/b", 301, "/a").unwrap();
+        let kept = [("Cache-Control".to_owned(), "max-age=60".to_owned())];
+        writer.redirect("/b", 301, "/a", &kept).unwrap();
+        writer.gone("/c", page()).unwrap();
         writer.not_found(page()).unwrap();
         let bytes = writer.finish(|_| [0; 32]).unwrap();
         let pack = Pack::load(&bytes).unwrap();
         let cases = [
             (pack.find(b"/a"), Made::page(200, page())),
-            (pack.find(b"/b"), Made::redirect(301, "/a")),
+            (pack.find(b"/b"), Made::redirect(301, "/a", &kept)),
+            (pack.find(b"/c"), Made::page(410, page())),
             (pack.not_found(), Made::page(404, page())),
         ];
         for (entry, made) in cases {
@@ -222,7 +235,7 @@ mod tests {
         assert_eq!(made.variants[0].etag, "");
         assert_eq!(Made::page(201, page()), Err(WriteError::Status(201)));
         assert_eq!(
-            Made::redirect(301, "a b"),
+            Made::redirect(301, "a b", &[]),
             Err(WriteError::Location("a b".to_owned()))
         );
     }

@@ -19,22 +19,23 @@ mod write;
 
 pub use entry::{Body, Entry, Keys, Variant};
 pub(crate) use head::Head;
+pub use head::may_add;
 pub use load::{Pack, PackError};
 pub use made::{Made, MadeVariant};
 pub use manifest::Manifest;
 pub use trailer::{Trailer, TrailerError};
 pub(crate) use write::is_worth;
-pub use write::{NewFile, NewVolume, Page, WriteError, Writer};
+pub use write::{NewFile, NewVolume, Page, WriteError, Writer, check_location};
 
 /// The first bytes of every pack. The first is no text, the line ends show a transfer that
 /// "corrected" them.
 pub const MAGIC: [u8; 8] = *b"\x89MIRPK\r\n";
 
 /// The version of the format of packs that have all bodies in them.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 3;
 
 /// The version of manifests: bodies may be files.
-pub const MANIFEST_VERSION: u32 = 2;
+pub const MANIFEST_VERSION: u32 = 4;
 
 /// Longest path, in bytes, decoded.
 pub const MAX_PATH: usize = 1024;

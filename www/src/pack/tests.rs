@@ -29,7 +29,7 @@ fn small() -> Writer {
     writer
         .page("/über.txt", page("text/plain", b"hi\n"))
         .unwrap();
-    writer.redirect("/old", 301, "/%C3%BCber.txt").unwrap();
+    writer.redirect("/old", 301, "/%C3%BCber.txt", &[]).unwrap();
     writer
         .not_found(page("text/plain", b"nothing here\n"))
         .unwrap();
@@ -86,7 +86,7 @@ fn what_goes_in_comes_out() {
             "HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\nContent-Length: 2\r\n\
              Content-Encoding: br\r\nETag: \"{hash:016x}-br\"\r\nVary: Accept-Encoding\r\n\
              Last-Modified: Sun, 06 Nov 1994 08:49:37 GMT\r\n\
-             X-Content-Type-Options: nosniff\r\nCache-Control: max-age=60\r\n"
+             Accept-Ranges: bytes\r\nX-Content-Type-Options: nosniff\r\nCache-Control: max-age=60\r\n"
         )
     );
     assert_eq!(
@@ -127,6 +127,41 @@ fn what_goes_in_comes_out() {
 }
 
 #[test]
+fn what_moved_and_what_is_gone() {
+    let mut writer = Writer::new();
+    let kept = [("Cache-Control".into(), "max-age=60".into())];
+    writer.redirect("/now", 307, "/then", &kept).unwrap();
+    let gone = || page("text/html", &[b'g'; 500]);
+    writer.gone("/gone", gone()).unwrap();
+    writer.gone("/gone/", gone()).unwrap();
+    writer.not_found(gone()).unwrap();
+    let bytes = writer.finish(|_| [0; 32]).unwrap();
+    // The same body stands there once.
+    assert!(bytes.len() < 2000, "{}", bytes.len());
+    let pack = Pack::load(&bytes).unwrap();
+    let now = pack.find(b"/now").unwrap();
+    assert_eq!((now.status(), now.location()), (307, "/then"));
+    let head = now.variants().next().unwrap().head;
+    assert_eq!(
+        text(head),
+        "HTTP/1.1 307 Temporary Redirect\r\nLocation: /then\r\nContent-Length: 0\r\n\
+         Cache-Control: max-age=60\r\n"
+    );
+    for path in ["/gone", "/gone/"] {
+        let entry = pack.find(path.as_bytes()).unwrap();
+        let variant = entry.variants().next().unwrap();
+        assert_eq!((entry.status(), variant.etag), (410, &b""[..]));
+        assert!(variant.head.starts_with(b"HTTP/1.1 410 Gone\r\n"));
+        assert_eq!(variant.body, Body::Here(&[b'g'; 500]));
+    }
+    let date = [("Date".into(), "now".into())];
+    assert_eq!(
+        Writer::new().redirect("/a", 301, "/b", &date),
+        Err(WriteError::Field("Date".into()))
+    );
+}
+
+#[test]
 fn an_empty_site_is_a_pack() {
     let bytes = Writer::new().finish(|_| [0; 32]).unwrap();
     let pack = Pack::load(&bytes).unwrap();
@@ -157,10 +192,10 @@ fn golden_bytes() {
     assert_eq!(bytes[slot + 4..slot + 8], [1, 0, 0, 0]);
 }
 
-const GOLDEN_HEADER: &str = "894d4952504b0d0a0100000080000000c80a000000000000\
-    f3b7e320253ff838000000000000000000000000000000000000000000000000\
-    08000000040000000600000003000000300600004000000000020000";
-const GOLDEN_HASH: u64 = 4034348953844327523;
+const GOLDEN_HEADER: &str = "894d4952504b0d0a0300000080000000480b000000000000\
+    29e3d1c423cc0d5c000000000000000000000000000000000000000000000000\
+    08000000040000000600000003000000b00600004000000000020000";
+const GOLDEN_HASH: u64 = 309373904315924093;
 
 #[test]
 fn bodies_are_aligned() {
@@ -183,7 +218,7 @@ fn order_of_writing_does_not_matter() {
     writer
         .not_found(page("text/plain", b"nothing here\n"))
         .unwrap();
-    writer.redirect("/old", 301, "/%C3%BCber.txt").unwrap();
+    writer.redirect("/old", 301, "/%C3%BCber.txt", &[]).unwrap();
     writer
         .page("/über.txt", page("text/plain", b"hi\n"))
         .unwrap();
@@ -236,7 +271,7 @@ fn what_cannot_be_written() {
         Err(WriteError::Duplicate("/a".into()))
     );
     assert_eq!(
-        writer.redirect("/a", 301, "/b"),
+        writer.redirect("/a", 301, "/b", &[]),
         Err(WriteError::Duplicate("/a".into()))
     );
     for path in [
@@ -284,15 +319,17 @@ fn what_cannot_be_written() {
     }
     for to in ["", "b", "/b c", "/b\r\nSet-Cookie: x", "/ü", "1http://x"] {
         assert_eq!(
-            writer.redirect("/b", 302, to),
+            writer.redirect("/b", 302, to, &[]),
             Err(WriteError::Location(to.to_string()))
         );
     }
     assert_eq!(
-        writer.redirect("/b", 303, "/a"),
+        writer.redirect("/b", 303, "/a", &[]),
         Err(WriteError::Status(303))
     );
-    writer.redirect("/b", 302, "https://example.org/").unwrap();
+    writer
+        .redirect("/b", 302, "https://example.org/", &[])
+        .unwrap();
     writer.key("k", b"").unwrap();
     assert_eq!(writer.key("k", b""), Err(WriteError::Key("k".into())));
     assert_eq!(writer.key("", b""), Err(WriteError::Key("".into())));
@@ -330,7 +367,7 @@ fn refused_with_a_reason() {
     assert_eq!(
         refused(&other),
         PackError::Version {
-            expected: 1,
+            expected: 3,
             found: 2
         }
     );
@@ -558,7 +595,7 @@ fn leaked(pack: Pack<'_>) -> Pack<'static> {
 fn golden_bytes_of_a_manifest() {
     let bytes = volume().manifest.body;
     let hex = |bytes: &[u8]| -> String { bytes.iter().map(|b| std::format!("{b:02x}")).collect() };
-    assert_eq!(hex(&bytes[8..12]), "02000000");
+    assert_eq!(hex(&bytes[8..12]), "04000000");
     // 8 slots, 4 entries, then the variants: the third is the index in br.
     let variant = &bytes[128 + 64 + 160 + 80..][..40];
     assert_eq!(hex(variant), GOLDEN_VARIANT);
@@ -569,18 +606,18 @@ fn golden_bytes_of_a_manifest() {
 }
 
 const GOLDEN_VARIANT: &str =
-    "0200000000030000150000001503000000010000150400006a0000007f040000020000000d000000";
-const GOLDEN_MANIFEST: u64 = 1728846253516042896;
+    "020000002c030000150000004103000016010000570400006a000000c1040000020000000d000000";
+const GOLDEN_MANIFEST: u64 = 9064904245548400645;
 
 #[test]
 fn each_kind_is_refused_as_the_other() {
     let version = |expected, found| PackError::Version { expected, found };
     let manifest = volume().manifest.body;
-    assert_eq!(refused(&manifest), version(1, 2));
-    assert_eq!(refused_manifest(&bytes()), version(2, 1));
+    assert_eq!(refused(&manifest), version(3, 4));
+    assert_eq!(refused_manifest(&bytes()), version(4, 3));
     // Nor does a pack refer to files, whatever its version says.
     let mut lie = manifest.clone();
-    lie[8] = 1;
+    lie[8] = 3;
     assert_eq!(refused(&rehash(lie)), PackError::Malformed("file name"));
     for (at, byte, what) in [
         // The names of files: of no length that the head says, outside the text, not UTF-8.
@@ -651,7 +688,9 @@ fn what_would_take_long_is_refused() {
     let paths = 30_000;
     let mut writer = Writer::new();
     for i in 0..paths {
-        writer.redirect(&std::format!("/{i}"), 301, "/").unwrap();
+        writer
+            .redirect(&std::format!("/{i}"), 301, "/", &[])
+            .unwrap();
     }
     let bytes = writer.finish(|_| [0; 32]).unwrap();
     let slots = u32::from_le_bytes(bytes[56..60].try_into().unwrap()) as usize;

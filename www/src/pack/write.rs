@@ -87,7 +87,7 @@ pub enum WriteError {
     MediaType(String),
     /// A redirect to what is no absolute path and no URI.
     Location(String),
-    /// A redirect with another status than 301, 302 or 308.
+    /// A redirect with another status than 301, 302, 307 or 308.
     Status(u16),
     /// A key without a name, or one that is there already.
     Key(String),
@@ -113,8 +113,13 @@ impl fmt::Display for WriteError {
 impl core::error::Error for WriteError {}
 
 enum New {
-    Page(Page),
-    Redirect { status: u16, location: String },
+    /// With the status 200, or 410.
+    Page(u16, Page),
+    Redirect {
+        status: u16,
+        location: String,
+        headers: Vec<(String, String)>,
+    },
 }
 
 impl Writer {
@@ -133,18 +138,33 @@ impl Writer {
     /// Adds a page. `path` is decoded: as people read it, not as it is in a URI.
     pub fn page(&mut self, path: &str, page: Page) -> Result<(), WriteError> {
         check_page(&page)?;
-        self.add(path, New::Page(page))
+        self.add(path, New::Page(200, page))
     }
 
-    /// Adds a redirect with the status 301, 302 or 308 to `location`: a path beginning with `/`,
-    /// or a URI, percent-encoded.
-    pub fn redirect(&mut self, path: &str, status: u16, location: &str) -> Result<(), WriteError> {
+    /// Adds what answers for a path at which there was something, with the status 410.
+    pub fn gone(&mut self, path: &str, page: Page) -> Result<(), WriteError> {
+        check_page(&page)?;
+        self.add(path, New::Page(410, page))
+    }
+
+    /// Adds a redirect with the status 301, 302, 307 or 308 to `location`: a path beginning with `/`,
+    /// or a URI, percent-encoded. `headers` are its header fields; those of the whole site are for
+    /// pages.
+    pub fn redirect(
+        &mut self,
+        path: &str,
+        status: u16,
+        location: &str,
+        headers: &[(String, String)],
+    ) -> Result<(), WriteError> {
         check_location(status, location)?;
+        check_fields(headers)?;
         self.add(
             path,
             New::Redirect {
                 status,
                 location: location.to_owned(),
+                headers: headers.to_owned(),
             },
         )
     }
@@ -183,7 +203,7 @@ impl Writer {
         // Claimed first, so that no file of the site bears it.
         let manifest = names.claim(names::MANIFEST);
         let pages = self.entries.iter().filter_map(|(path, new)| match new {
-            New::Page(page) => Some((path.as_str(), page)),
+            New::Page(_, page) => Some((path.as_str(), page)),
             New::Redirect { .. } => None,
         });
         let missing = self.not_found.iter().map(|page| ("/404", page));
@@ -226,8 +246,12 @@ impl Writer {
             let index = layout.entries.len();
             insert(&mut slots, &path, index)?;
             match new {
-                New::Page(page) => layout.page(&path, 200, page, &self.headers)?,
-                New::Redirect { status, location } => layout.redirect(&path, status, &location)?,
+                New::Page(status, page) => layout.page(&path, status, page, &self.headers)?,
+                New::Redirect {
+                    status,
+                    location,
+                    headers,
+                } => layout.redirect(&path, status, &location, &headers)?,
             }
         }
         let not_found = match self.not_found {
@@ -259,8 +283,9 @@ impl Writer {
     }
 }
 
-pub(super) fn check_location(status: u16, location: &str) -> Result<(), WriteError> {
-    if !matches!(status, 301 | 302 | 308) {
+/// Whether [`Writer::redirect`] takes this status and this location.
+pub fn check_location(status: u16, location: &str) -> Result<(), WriteError> {
+    if !matches!(status, 301 | 302 | 307 | 308) {
         return Err(WriteError::Status(status));
     }
     let scheme = location.split_once(':').is_some_and(|(scheme, _)| {
@@ -277,9 +302,7 @@ pub(super) fn check_location(status: u16, location: &str) -> Result<(), WriteErr
 }
 
 pub(super) fn check_page(page: &Page) -> Result<(), WriteError> {
-    page.headers
-        .iter()
-        .try_for_each(|(name, value)| check_field(name, value))?;
+    check_fields(&page.headers)?;
     let (essence, _) = page
         .media_type
         .split_once(';')
@@ -292,6 +315,11 @@ pub(super) fn check_page(page: &Page) -> Result<(), WriteError> {
         return Err(WriteError::MediaType(page.media_type.clone()));
     }
     Ok(())
+}
+
+pub(super) fn check_fields(headers: &[(String, String)]) -> Result<(), WriteError> {
+    let mut fields = headers.iter();
+    fields.try_for_each(|(name, value)| check_field(name, value))
 }
 
 fn check_field(name: &str, value: &str) -> Result<(), WriteError> {
@@ -331,6 +359,8 @@ struct Layout {
     variants: Vec<VariantRecord>,
     text: Vec<u8>,
     bodies: Vec<u8>,
+    /// Bodies, by their hashes.
+    written: BTreeMap<u64, Span>,
     /// Texts that many entries share.
     shared: BTreeMap<Vec<u8>, Span>,
     /// Where bodies go if not into the pack.
@@ -387,8 +417,14 @@ impl Layout {
         Ok(())
     }
 
-    fn redirect(&mut self, path: &str, status: u16, location: &str) -> Result<(), WriteError> {
-        let made = Made::to(status, location).variants.pop();
+    fn redirect(
+        &mut self,
+        path: &str,
+        status: u16,
+        location: &str,
+        headers: &[(String, String)],
+    ) -> Result<(), WriteError> {
+        let made = Made::to(status, location, headers).variants.pop();
         let head = made.map(|variant| variant.head).unwrap_or_default();
         let variant = VariantRecord {
             encoding: Encoding::Identity as u32,
@@ -468,12 +504,19 @@ impl Layout {
         if bytes.is_empty() {
             return Ok(Span::default());
         }
+        // What is there already, such as the page for what is gone, is not written again.
+        let hash = XxHash3_64::oneshot(bytes);
+        let same = self.written.get(&hash).copied();
+        if let Some(span) = same.filter(|span| span.of(&self.bodies) == Some(bytes)) {
+            return Ok(span);
+        }
         let span = Span {
             at: number(self.bodies.len())?,
             len: number(bytes.len())?,
         };
         self.bodies.extend_from_slice(bytes);
         pad(&mut self.bodies);
+        self.written.insert(hash, span);
         Ok(span)
     }
 

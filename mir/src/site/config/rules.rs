@@ -1,13 +1,17 @@
-//! Redirects and headers of `site.toml`. What the server can send is what it says itself.
+//! Redirects and header fields of `site.toml`. What the server can send is what it says itself.
 
-use www::pack::{Made, Page, is_canonical};
+use www::pack::{check_location, is_canonical, may_add};
 
+use super::super::Redirect;
 use super::super::data::Data;
 use super::super::escape;
-use super::super::table::Table;
-use super::super::{Header, Redirect};
+use super::super::table::{Placed, Table};
 use super::needed;
+use crate::pack::HeaderRule;
 use crate::problem::Problem;
+
+/// The status of what is gone and leads nowhere.
+const GONE: u16 = 410;
 
 /// `[[redirects]]`, each with its line.
 pub(super) fn redirects(table: &Table<'_>, problems: &mut Vec<Problem>) -> Vec<(usize, Redirect)> {
@@ -15,42 +19,24 @@ pub(super) fn redirects(table: &Table<'_>, problems: &mut Vec<Problem>) -> Vec<(
     let mut found = Vec::new();
     for (line, rule) in tables {
         rule.known(&["from", "to", "status"], problems);
-        let from = needed(&rule, line, "from", problems);
-        let to = needed(&rule, line, "to", problems);
-        let status = rule.get("status", "301, 302 or 308", problems, |node| {
-            match node.data {
-                Data::Whole(number) => u16::try_from(number)
-                    .ok()
-                    .filter(|&status| sends(status, "/")),
-                _ => None,
-            }
+        let from = from(&rule, line, problems);
+        let status = rule.get("status", "301, 302, 307, 308 or 410", problems, |node| {
+            let Data::Whole(number) = node.data else {
+                return None;
+            };
+            let status = u16::try_from(number).ok()?;
+            (status == GONE || check_location(status, "/").is_ok()).then_some(status)
         });
-        let from = from.filter(|from| {
-            let good = is_path(&from.text) && !from.text.contains(['?', '#']);
-            if !good {
-                rule.expected(
-                    "from",
-                    from.line,
-                    "a path of the site, such as /old",
-                    problems,
-                );
-            }
-            good
-        });
-        let to = to.filter(|to| {
-            let good = is_path(to.text.split(['?', '#']).next().unwrap_or_default())
-                || is_address(&to.text);
-            if !good {
-                let expected = "a path of the site or an address that begins with http";
-                rule.expected("to", to.line, expected, problems);
-            }
-            good
-        });
+        let status = status.unwrap_or(301);
+        let to = match status {
+            GONE => nowhere(&rule, problems),
+            _ => to(&rule, line, problems),
+        };
         if let (Some(from), Some(to)) = (from, to) {
             let redirect = Redirect {
-                from: escape::unpercent(&from.text).unwrap_or(from.text),
-                to: to.text,
-                status: status.unwrap_or(301),
+                from: from.text,
+                to,
+                status,
             };
             found.push((from.line, redirect));
         }
@@ -58,8 +44,57 @@ pub(super) fn redirects(table: &Table<'_>, problems: &mut Vec<Problem>) -> Vec<(
     found
 }
 
-fn is_path(text: &str) -> bool {
-    text.starts_with('/') && escape::unpercent(text).is_some_and(|path| is_canonical(&path))
+/// The path that has moved. Servers have other spellings of it lead to the one without a slash at
+/// its end.
+fn from(rule: &Table<'_>, line: usize, problems: &mut Vec<Problem>) -> Option<Placed> {
+    let mut from = needed(rule, line, "from", problems)?;
+    if !is_canonical(&from.text) || from.text.contains(['?', '#']) {
+        let expected = "a path of this site as people read it, such as /old";
+        rule.expected("from", from.line, expected, problems);
+        return None;
+    }
+    if from.text.len() > 1 && from.text.ends_with('/') {
+        from.text.pop();
+    }
+    Some(from)
+}
+
+/// Where a redirect leads.
+fn to(rule: &Table<'_>, line: usize, problems: &mut Vec<Problem>) -> Option<String> {
+    let to = needed(rule, line, "to", problems)?;
+    let found = location(&to.text);
+    if found.is_none() {
+        let expected = "a path of the site or an address that begins with http";
+        rule.expected("to", to.line, expected, problems);
+    }
+    found
+}
+
+/// Where what is gone leads.
+fn nowhere(rule: &Table<'_>, problems: &mut Vec<Problem>) -> Option<String> {
+    match rule.entry("to") {
+        None => Some(String::new()),
+        Some(entry) => {
+            let why = "what is gone (410) has no `redirects.to`".to_owned();
+            rule.say(entry.line, why, problems);
+            None
+        }
+    }
+}
+
+/// A place to lead to, percent-encoded where it is not. Codes that are there stay.
+fn location(to: &str) -> Option<String> {
+    if to.chars().any(char::is_control) {
+        return None;
+    }
+    let encode = |c: char| match c {
+        c if c.is_ascii_graphic() && !"\"<>\\^`{|}".contains(c) => c.to_string(),
+        c => escape::percent(c.encode_utf8(&mut [0; 4])),
+    };
+    let location: String = to.chars().map(encode).collect();
+    let path = location.split(['?', '#']).next().unwrap_or_default();
+    let is_path = || escape::unpercent(path).is_some_and(|path| is_canonical(&path));
+    (is_address(&location) || is_path()).then_some(location)
 }
 
 /// Whether somebody can be sent to a place outside of the site.
@@ -68,24 +103,19 @@ pub(crate) fn is_address(text: &str) -> bool {
         .iter()
         .find_map(|scheme| text.strip_prefix(scheme));
     host.is_some_and(|host| !host.is_empty() && !host.starts_with(['/', '?', '#']))
-        && sends(302, text)
+        && check_location(302, text).is_ok()
 }
 
-fn sends(status: u16, to: &str) -> bool {
-    Made::redirect(status, to).is_ok()
-}
-
-/// `[[headers]]`.
-pub(super) fn headers(table: &Table<'_>, problems: &mut Vec<Problem>) -> Vec<Header> {
+/// `[[headers]]`, each with its line.
+pub(super) fn headers(table: &Table<'_>, problems: &mut Vec<Problem>) -> Vec<(usize, HeaderRule)> {
     let tables = table.tables("headers", "a list of tables with path and values", problems);
     let mut found = Vec::new();
     for (line, rule) in tables {
         rule.known(&["path", "values"], problems);
         let path = needed(&rule, line, "path", problems).filter(|path| {
-            let whole = path.text.strip_suffix('*').unwrap_or(&path.text);
-            let good = is_path(whole) && !whole.contains('*');
+            let good = path.text.starts_with(['/', '*']);
             if !good {
-                let expected = "a path of the site, which may end in *";
+                let expected = "a path of the site, in which * stands for anything";
                 rule.expected("path", path.line, expected, problems);
             }
             good
@@ -100,7 +130,8 @@ pub(super) fn headers(table: &Table<'_>, problems: &mut Vec<Problem>) -> Vec<Hea
                     table.expected(&entry.key, entry.line, "text", problems);
                     continue;
                 };
-                match is_field(&entry.key, value) {
+                // An empty value takes the field away.
+                match may_add(&entry.key, value) {
                     true => values.push((entry.key.clone(), value.clone())),
                     false => {
                         let expected = "a header that a site may set, in visible ASCII";
@@ -109,21 +140,11 @@ pub(super) fn headers(table: &Table<'_>, problems: &mut Vec<Problem>) -> Vec<Hea
                 }
             }
         }
-        if let Some(path) = path {
-            let path = path.text;
-            found.push(Header { path, values });
+        if let Some(Placed { text: path, line }) = path {
+            found.push((line, HeaderRule { path, values }));
         }
     }
     found
-}
-
-fn is_field(name: &str, value: &str) -> bool {
-    let page = Page {
-        media_type: "text/plain".to_owned(),
-        headers: vec![(name.to_owned(), value.to_owned())],
-        ..Page::default()
-    };
-    Made::page(200, page).is_ok()
 }
 
 #[cfg(test)]
@@ -132,11 +153,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rules_are_kept_as_written() {
+    fn rules_become_what_is_sent() {
         let (config, problems) = read(
-            "[[redirects]]\nfrom = \"/a%20b\"\nto = \"/c?d\"\n\
-             [[redirects]]\nfrom = \"/old/\"\nto = \"https://example.org/x\"\nstatus = 302\n\
-             [[headers]]\npath = \"/img/*\"\nvalues = { X-Frame-Options = \"DENY\", \"Cache-Control\" = \"no-cache\" }\n",
+            "[[redirects]]\nfrom = \"/a b\"\nto = \"/new ü?a=b#c\"\n\
+             [[redirects]]\nfrom = \"/größe/\"\nto = \"https://example.org/ü%20\"\nstatus = 307\n\
+             [[redirects]]\nfrom = \"/gone\"\nstatus = 410\n\
+             [[headers]]\npath = \"/img/*.png\"\nvalues = { X-Frame-Options = \"DENY\", \"Cache-Control\" = \"\" }\n",
         );
         assert_eq!(problems, [""; 0]);
         let redirect = |from: &str, to: &str, status| Redirect {
@@ -147,22 +169,29 @@ mod tests {
         assert_eq!(
             config.redirects,
             [
-                (2, redirect("/a b", "/c?d", 301)),
-                (5, redirect("/old/", "https://example.org/x", 302)),
+                (2, redirect("/a b", "/new%20%C3%BC?a=b#c", 301)),
+                (5, redirect("/größe", "https://example.org/%C3%BC%20", 307)),
+                (9, redirect("/gone", "", 410)),
             ]
         );
-        assert_eq!(config.headers[0].path, "/img/*");
-        assert_eq!(config.headers[0].values.len(), 2);
+        let (line, rule) = &config.headers[0];
+        assert_eq!(
+            (*line, &*rule.path, rule.values.len()),
+            (12, "/img/*.png", 2)
+        );
+        assert_eq!(read("[[headers]]\npath = \"*\"\nvalues = {}\n").1, [""; 0]);
     }
 
     #[test]
     fn what_cannot_be_sent_is_refused() {
         let (config, problems) = read(
             "[[redirects]]\nfrom = \"old\"\nto = \"/a\"\n\
-             [[redirects]]\nfrom = \"/x\"\nto = \"javascript:1\"\nstatus = 200\n\
+             [[redirects]]\nfrom = \"/x\"\nto = \"javascript:1\"\nstatus = 303\n\
              [[redirects]]\nto = 3\n\
-             [[headers]]\npath = \"/*/a\"\n\
-             [[headers]]\npath = \"/a\"\nvalues = { Content-Length = \"3\", X-A = \"a\\nb\", X-B = 3 }\n",
+             [[headers]]\npath = \"a\"\n\
+             [[headers]]\npath = \"/a\"\nvalues = { Content-Length = \"3\", X-A = \"a\\nb\", X-B = 3 }\n\
+             [[redirects]]\nfrom = \"/gone\"\nstatus = 410\nto = \"/a\"\n\
+             [[redirects]]\nfrom = \"/nowhere\"\n",
         );
         let said: Vec<_> = problems
             .iter()
@@ -181,8 +210,55 @@ mod tests {
                 "site.toml:14: `headers.values.Content-Length`",
                 "site.toml:14: `headers.values.X-A`",
                 "site.toml:14: `headers.values.X-B`",
+                "site.toml:18: what is gone (410) has no `redirects.to`",
+                "site.toml:19: `redirects.to` is missing",
             ]
         );
         assert_eq!(config.redirects, []);
+    }
+
+    #[test]
+    fn paths_and_places_that_are_none() {
+        for (from, to) in [
+            ("/a//b", "/c"),
+            ("/a/../b", "/c"),
+            ("/a?b", "/c"),
+            ("/a#b", "/c"),
+            ("/a", "c"),
+            ("/a", "//example.org/"),
+            ("/a", "https://"),
+            ("/a", "/b\\r\\nX: y"),
+            ("/a", "/b%0d%0a"),
+        ] {
+            let (config, problems) = read(&format!(
+                "[[redirects]]\nfrom = \"{from}\"\nto = \"{to}\"\n"
+            ));
+            assert_eq!(
+                (config.redirects.len(), problems.len()),
+                (0, 1),
+                "{from} {to}"
+            );
+        }
+    }
+
+    #[test]
+    fn fields_that_are_not_for_sites() {
+        for name in [
+            "Date",
+            "etag",
+            "Content-Length",
+            "Transfer-Encoding",
+            "X A",
+            "Connection",
+        ] {
+            let text = format!("[[headers]]\npath = \"/a\"\nvalues = {{ \"{name}\" = \"x\" }}\n");
+            let (config, problems) = read(&text);
+            assert_eq!(config.headers[0].1.values, []);
+            let expected = format!("site.toml:3: `headers.values.{name}` must be a header");
+            assert!(
+                problems.len() == 1 && problems[0].starts_with(&expected),
+                "{problems:?}"
+            );
+        }
     }
 }

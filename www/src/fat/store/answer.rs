@@ -4,6 +4,7 @@ use alloc::boxed::Box;
 use alloc::rc::Rc;
 use core::future::{Future, poll_fn};
 use core::mem::replace;
+use core::ops::Range;
 use core::pin::Pin;
 use core::task::{Context, Poll, ready};
 
@@ -23,8 +24,13 @@ pub struct FatAnswer<S: Sectors + 'static> {
     content: Rc<Content<S>>,
     what: What,
     file: Option<File>,
+    /// Which bytes of the body: no file has more than 4 GiB.
+    part: (u32, u32),
     body: Bytes<S>,
 }
+
+/// Of a body.
+const ALL: (u32, u32) = (0, u32::MAX);
 
 enum What {
     /// A variant of the manifest, by its number.
@@ -66,6 +72,7 @@ impl<S: Sectors + 'static> FatAnswer<S> {
             content: content.clone(),
             what,
             file,
+            part: ALL,
             body: Bytes::New,
         }
     }
@@ -75,6 +82,7 @@ impl<S: Sectors + 'static> FatAnswer<S> {
             content: content.clone(),
             what: What::Made(made),
             file: Some(file),
+            part: ALL,
             body: Bytes::New,
         }
     }
@@ -129,8 +137,10 @@ impl<S: Sectors + 'static> FatAnswer<S> {
 
     /// Opens the file; a body that the manifest has itself is there at once.
     fn begin(&mut self) -> Result<Option<FatChunk<S>>, StoreError> {
+        let (from, to) = self.part;
         if let Some(file) = self.file {
-            let reader = boxed(self.content.volume.open(file)).ok_or(StoreError::OutOfMemory)?;
+            let reader = self.content.volume.open_part(file, from.into(), to.into());
+            let reader = boxed(reader).ok_or(StoreError::OutOfMemory)?;
             self.body = Bytes::Reading(reader);
             return Ok(None);
         }
@@ -138,7 +148,7 @@ impl<S: Sectors + 'static> FatAnswer<S> {
         let What::Listed { variant, .. } = &self.what else {
             return Ok(None);
         };
-        let chunk = FatChunk::Here(self.content.clone(), *variant);
+        let chunk = FatChunk::Here(self.content.clone(), *variant, from..to);
         Ok((!chunk.as_ref().is_empty()).then_some(chunk))
     }
 }
@@ -183,6 +193,12 @@ impl<S: Sectors + 'static> Answer for FatAnswer<S> {
         }
     }
 
+    fn select(&mut self, from: u64, to: u64) {
+        let place = |at: u64| u32::try_from(at).unwrap_or(u32::MAX);
+        self.part = (place(from), place(to));
+        self.body = Bytes::New;
+    }
+
     fn chunk(&mut self) -> impl Future<Output = Result<Option<FatChunk<S>>, StoreError>> {
         poll_fn(|cx| self.poll_chunk(cx))
     }
@@ -199,19 +215,21 @@ impl<S: Sectors + 'static> Answer for FatAnswer<S> {
 pub enum FatChunk<S: Sectors + 'static> {
     /// A slice of the cache.
     Cached(Chunk),
-    /// The body of a variant of the manifest, which has it itself.
+    /// Bytes of the body of a variant of the manifest, which has it itself.
     #[expect(private_interfaces, reason = "it is looked at through AsRef")]
-    Here(Rc<Content<S>>, u32),
+    Here(Rc<Content<S>>, u32, Range<u32>),
 }
 
 impl<S: Sectors + 'static> AsRef<[u8]> for FatChunk<S> {
     fn as_ref(&self) -> &[u8] {
         match self {
             Self::Cached(chunk) => chunk.as_ref(),
-            Self::Here(content, number) => {
+            Self::Here(content, number, part) => {
                 let manifest = content.manifest.as_ref().map(Manifest::pack);
                 let variant = manifest.and_then(|pack| pack.variant(*number));
-                variant.and_then(|v| v.body.here()).unwrap_or_default()
+                let body = variant.and_then(|v| v.body.here()).unwrap_or_default();
+                let end = body.len().min(part.end as usize);
+                body.get(part.start as usize..end).unwrap_or_default()
             }
         }
     }

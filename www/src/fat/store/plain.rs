@@ -27,6 +27,12 @@ use crate::turn::pass;
 /// Chunks that are hashed before others get their turn.
 const CHUNKS_A_TURN: u32 = 64;
 
+/// What is said of all files: to ask again before one is used, and not to guess what it is.
+const EXTRA: [(&str, &str); 2] = [
+    ("Cache-Control", "no-cache"),
+    ("X-Content-Type-Options", "nosniff"),
+];
+
 /// A file that is served by what it is.
 pub(super) struct Plain<S: Sectors + 'static> {
     content: Rc<Content<S>>,
@@ -113,7 +119,7 @@ impl<S: Sectors + 'static> Plain<S> {
             encoding,
             varies: self.encoded.iter().any(Option::is_some),
             location: "",
-            extra: &[],
+            extra: &EXTRA,
         };
         let not_modified = match self.status {
             200 => head.not_modified(),

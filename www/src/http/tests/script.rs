@@ -65,8 +65,11 @@ fn written() -> Vec<u8> {
     writer
         .page("/large", page("text/plain", &[b'y'; 100_000]))
         .unwrap();
-    writer.redirect("/old", 301, "/new").unwrap();
-    writer.redirect("/kept", 308, "/new").unwrap();
+    writer
+        .page("/app/index.html", page("text/html", b"app"))
+        .unwrap();
+    writer.redirect("/old", 301, "/new", &[]).unwrap();
+    writer.redirect("/kept", 308, "/new", &[]).unwrap();
     writer
         .not_found(page("text/plain", b"the site says no\n"))
         .unwrap();

@@ -46,8 +46,11 @@ struct Slow(Gate);
 
 struct Pieces {
     gate: Gate,
-    left: Vec<Result<&'static [u8], StoreError>>,
+    all: Vec<Piece>,
+    left: Vec<Piece>,
 }
+
+type Piece = Result<&'static [u8], StoreError>;
 
 impl Store for Slow {
     type Answer<'s> = Pieces;
@@ -55,7 +58,7 @@ impl Store for Slow {
     async fn find(&self, path: &[u8], _: Accept) -> Result<Lookup<Pieces>, StoreError> {
         let path = path.to_vec();
         self.0.pass().await;
-        let left: Vec<Result<&[u8], _>> = match &path[..] {
+        let all: Vec<Piece> = match &path[..] {
             b"/whole" => Vec::from([Ok(&b"one "[..]), Ok(b"two "), Ok(b"six\n")]),
             b"/broken" => Vec::from([Ok(&b"one "[..]), Err(StoreError::Failed)]),
             b"/full" => return Err(StoreError::OutOfMemory),
@@ -64,7 +67,8 @@ impl Store for Slow {
         };
         Ok(Lookup::Found(Pieces {
             gate: self.0.clone(),
-            left,
+            left: all.clone(),
+            all,
         }))
     }
 
@@ -96,6 +100,18 @@ impl Answer for Pieces {
         None
     }
 
+    fn select(&mut self, from: u64, to: u64) {
+        let mut at = 0;
+        let pieces = self.all.iter().map(|piece| {
+            let piece = (*piece)?;
+            let inside = |place: u64| (place.max(at) - at).min(piece.len() as u64) as usize;
+            let part = &piece[inside(from)..inside(to)];
+            at += piece.len() as u64;
+            Ok(part)
+        });
+        self.left = pieces.filter(|piece| *piece != Ok(&b""[..])).collect();
+    }
+
     async fn chunk(&mut self) -> Result<Option<Box<[u8]>>, StoreError> {
         self.gate.pass().await;
         if self.left.is_empty() {
@@ -112,12 +128,16 @@ struct Talk {
 }
 
 fn talk(path: &str) -> Talk {
+    talk_with(path, "")
+}
+
+fn talk_with(path: &str, headers: &str) -> Talk {
     let (client, gate) = (Client::default(), Gate::default());
     let stats = Rc::new(Stats::default());
     let site = Service::new(Slow(gate.clone()), Now(NOW), Limits::default(), stats);
     let conn = client.conn();
     let task = Task::new(Box::pin(async move { site.serve(conn).await }));
-    client.send(std::format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes());
+    client.send(std::format!("GET {path} HTTP/1.1\r\nHost: a\r\n{headers}\r\n").as_bytes());
     let mut talk = Talk { client, gate, task };
     talk.task.run();
     talk
@@ -167,11 +187,47 @@ fn a_body_that_breaks_off_ends_the_connection() {
 fn a_store_that_fails() {
     for (path, status) in [("/full", 503), ("/failed", 500), ("/other", 404)] {
         let mut talk = talk(path);
-        let said = talk.open(1);
+        // What is not there is looked for in its folder, too.
+        let said = talk.open(if status == 404 { 2 } else { 1 });
         assert!(
             said.starts_with(&std::format!("HTTP/1.1 {status} ")),
             "{said}"
         );
         assert!(!talk.task.over());
     }
+}
+
+/// Each piece waits for the store; nothing is promised before the first is there.
+#[test]
+fn parts_in_pieces() {
+    let mut talk = talk_with("/whole", "Range: bytes=2-8\r\n");
+    assert_eq!(talk.open(1), "");
+    let text = talk.open(1);
+    assert!(text.starts_with("HTTP/1.1 206 "), "{text}");
+    assert!(text.ends_with("\r\n\r\ne "), "{text}");
+    assert!(talk.open(1).ends_with("\r\n\r\ne two "));
+    assert!(talk.open(2).ends_with("\r\n\r\ne two s"));
+    assert!(!talk.task.over());
+
+    let mut talk = talk_with("/whole", "Range: bytes=10-,0-1,4-4\r\n");
+    let text = talk.open(100);
+    let bodies: Vec<_> = text.split("/12\r\n\r\n").skip(1).collect();
+    let bodies: Vec<_> = bodies
+        .iter()
+        .map(|b| b.split("\r\n").next().unwrap())
+        .collect();
+    assert_eq!(bodies, ["x\n", "on", "t"], "{text}");
+    assert!(!talk.task.over());
+}
+
+#[test]
+fn a_part_that_breaks() {
+    let mut talk = talk_with("/broken", "Range: bytes=0-0,8-9\r\n");
+    let text = talk.open(100);
+    assert!(text.starts_with("HTTP/1.1 206 "), "{text}");
+    assert!(talk.client.aborted() && talk.task.over());
+
+    let mut talk = talk_with("/broken", "Range: bytes=8-9\r\n");
+    assert!(talk.open(100).starts_with("HTTP/1.1 500 "));
+    assert!(!talk.task.over());
 }

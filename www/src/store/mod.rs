@@ -4,14 +4,19 @@
 //! A store finds what answers for a path, and hands out its body in pieces. Everything that it says
 //! is in the form in which it is sent: see [`pack`](crate::pack) for what heads are.
 
+mod made;
+
 use core::fmt;
 use core::future::{Future, poll_fn, ready};
+use core::ops::Range;
 use core::task::{Context, Poll, ready};
 
 use crate::encoding::{Accept, Encoding};
 use crate::fat::{FatAnswer, FatChunk, FatStore, Finding, Waiting};
 use crate::pack::{Entry, Pack};
 use crate::sectors::Sectors;
+
+pub use made::{MadeAnswer, MadeChunk};
 
 /// A site.
 pub trait Store {
@@ -68,7 +73,7 @@ pub trait Answer {
     /// A piece of the body.
     type Chunk: AsRef<[u8]>;
 
-    /// 200, 301, 302, 308 or 404; 500 for a page that its author has to mend.
+    /// 200, 301, 302, 307, 308, 404 or 410; 500 for a page that its author has to mend.
     fn status(&self) -> u16;
     /// Status line and header lines, without `Date`, `Connection` and the empty line.
     fn head(&self) -> &[u8];
@@ -78,6 +83,9 @@ pub trait Answer {
     fn etag(&self) -> &[u8];
     /// When it was last modified, in seconds since 1970.
     fn modified(&self) -> Option<u64>;
+    /// From now on, the pieces are those of the body's bytes `from` to before `to`, from their
+    /// beginning. They are bytes of the body, and there is one at least. Others are not read.
+    fn select(&mut self, from: u64, to: u64);
     /// The next piece of the body, `None` at its end. All pieces together are as long as the head
     /// says. Cancelling it may lose the piece.
     fn chunk(&mut self) -> impl Future<Output = Result<Option<Self::Chunk>, StoreError>>;
@@ -120,13 +128,15 @@ impl<'a> Store for Pack<'a> {
 }
 
 /// An entry of a pack, in one encoding.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub struct PackAnswer<'a> {
     head: &'a [u8],
     not_modified: &'a [u8],
     etag: &'a [u8],
     body: &'a [u8],
     modified: Option<u64>,
+    /// What of the body is still to be given: it has less than 4 GiB.
+    left: Range<u32>,
     status: u16,
     encoding: Encoding,
 }
@@ -143,25 +153,28 @@ impl<'a> PackAnswer<'a> {
         } else {
             accept
         };
-        match entry.pick(accept) {
-            Some(variant) => Lookup::Found(Self {
-                head: variant.head,
-                not_modified: variant.not_modified,
-                etag: variant.etag,
-                // A pack that was loaded has all bodies in it.
-                body: variant.body.here().unwrap_or_default(),
-                modified: entry.modified(),
-                status: entry.status(),
-                encoding: variant.encoding,
-            }),
-            None => Lookup::NotAcceptable,
-        }
+        let Some(variant) = entry.pick(accept) else {
+            return Lookup::NotAcceptable;
+        };
+        // A pack that was loaded has all bodies in it.
+        let body = variant.body.here().unwrap_or_default();
+        Lookup::Found(Self {
+            head: variant.head,
+            not_modified: variant.not_modified,
+            etag: variant.etag,
+            body,
+            modified: entry.modified(),
+            left: 0..body.len() as u32,
+            status: entry.status(),
+            encoding: variant.encoding,
+        })
     }
 
-    /// All of the body, once.
+    /// All that was asked for of the body, once.
     fn take(&mut self) -> Option<&'a [u8]> {
-        let body = core::mem::take(&mut self.body);
-        (!body.is_empty()).then_some(body)
+        let Range { start, end } = core::mem::take(&mut self.left);
+        let piece = self.body.get(start as usize..end as usize)?;
+        (!piece.is_empty()).then_some(piece)
     }
 
     /// The encoding that was chosen.
@@ -191,6 +204,11 @@ impl<'a> Answer for PackAnswer<'a> {
 
     fn modified(&self) -> Option<u64> {
         self.modified
+    }
+
+    fn select(&mut self, from: u64, to: u64) {
+        let place = |at: u64| u32::try_from(at).unwrap_or(u32::MAX);
+        self.left = place(from)..place(to);
     }
 
     fn chunk(&mut self) -> impl Future<Output = Result<Option<&'a [u8]>, StoreError>> {
@@ -310,6 +328,13 @@ impl<'a, S: Sectors + 'static> Answer for SiteAnswer<'a, S> {
         match self {
             Self::Pack(answer) => answer.modified(),
             Self::Fat(answer) => answer.modified(),
+        }
+    }
+
+    fn select(&mut self, from: u64, to: u64) {
+        match self {
+            Self::Pack(answer) => answer.select(from, to),
+            Self::Fat(answer) => answer.select(from, to),
         }
     }
 

@@ -1,0 +1,192 @@
+//! Answers of which a client wants some bytes: 206 and 416 (RFC 9110, 15.3.7 and 15.5.17).
+//!
+//! Their heads are the head of the whole with other lines where it is about the length. The bytes
+//! stay where the store has them.
+
+use alloc::boxed::Box;
+use core::fmt::Write;
+
+use twox_hash::XxHash3_64;
+
+use super::composed::{Composed, Composer};
+use super::ranges::{Part, Wanted, wanted};
+
+const UNSATISFIABLE: &[u8] = b"range not satisfiable\n";
+
+/// What answers for `range`, the value of a field `Range`, in the place of an answer with this
+/// head; nothing if all of it is to be sent.
+#[cold]
+pub(super) fn partial(head: &[u8], etag: &[u8], range: &[u8]) -> Option<Box<[Composed; 1]>> {
+    let length = field(head, b"content-length")?;
+    let length = core::str::from_utf8(length).ok()?.parse::<u64>().ok()?;
+    match wanted(range, length) {
+        Wanted::All => None,
+        Wanted::Nothing => nothing(length),
+        Wanted::Parts(parts) => match parts.as_slice() {
+            [part] => one(head, length, *part),
+            parts => many(head, etag, length, parts),
+        },
+    }
+}
+
+fn nothing(length: u64) -> Option<Box<[Composed; 1]>> {
+    let mut made = Composer::new(416);
+    let _ = write!(
+        made,
+        "HTTP/1.1 416 Range Not Satisfiable\r\nContent-Type: text/plain; charset=utf-8\r\n\
+         Content-Length: {}\r\nContent-Range: bytes */{length}\r\nCache-Control: no-store\r\n",
+        UNSATISFIABLE.len()
+    );
+    made.end_head();
+    made.push(UNSATISFIABLE);
+    made.done()
+}
+
+fn one(head: &[u8], length: u64, part: Part) -> Option<Box<[Composed; 1]>> {
+    let mut made = begin(head, &[b"content-length"]);
+    content_range(&mut made, part, length);
+    let _ = write!(made, "Content-Length: {}\r\n", part.len());
+    made.end_head();
+    made.part(part);
+    made.done()
+}
+
+/// Several, as `multipart/byteranges` (14.6).
+fn many(head: &[u8], etag: &[u8], length: u64, parts: &[Part]) -> Option<Box<[Composed; 1]>> {
+    // The tag is a hash of the content: no content has its own in it but on purpose.
+    let boundary = XxHash3_64::oneshot(etag);
+    let media_type = field(head, b"content-type");
+    let mut made = begin(head, &[b"content-length", b"content-type"]);
+    let _ = write!(
+        made,
+        "Content-Type: multipart/byteranges; boundary={boundary:016x}\r\n"
+    );
+    // The length is that of all that follows, which is made first to know it.
+    let mut leads = Composer::new(206);
+    leads.end_head();
+    let mut bytes = 0;
+    for part in parts {
+        let _ = write!(leads, "\r\n--{boundary:016x}\r\n");
+        if let Some(media_type) = media_type {
+            line(&mut leads, b"Content-Type", media_type);
+        }
+        content_range(&mut leads, *part, length);
+        leads.push(b"\r\n");
+        leads.part(*part);
+        bytes += part.len();
+    }
+    let _ = write!(leads, "\r\n--{boundary:016x}--\r\n");
+    let leads = leads.done()?;
+    let texts = (0..=parts.len()).map(|at| leads[0].lead(at));
+    let text: usize = texts.clone().map(<[u8]>::len).sum();
+    let _ = write!(made, "Content-Length: {}\r\n", bytes + text as u64);
+    made.end_head();
+    for (at, text) in texts.enumerate() {
+        made.push(text);
+        if let Some(part) = parts.get(at) {
+            made.part(*part);
+        }
+    }
+    made.done()
+}
+
+/// The status line, and all lines of the head of the whole but for some.
+fn begin(head: &[u8], but: &[&[u8]]) -> Composer {
+    let mut made = Composer::new(206);
+    made.push(b"HTTP/1.1 206 Partial Content\r\n");
+    for (name, value) in fields(head) {
+        if !but.iter().any(|but| name.eq_ignore_ascii_case(but)) {
+            line(&mut made, name, value);
+        }
+    }
+    made
+}
+
+fn line(made: &mut Composer, name: &[u8], value: &[u8]) {
+    for bytes in [name, b": ", value, b"\r\n"] {
+        made.push(bytes);
+    }
+}
+
+fn content_range(made: &mut Composer, part: Part, length: u64) {
+    let (first, last) = (part.from, part.to.saturating_sub(1));
+    let _ = write!(made, "Content-Range: bytes {first}-{last}/{length}\r\n");
+}
+
+fn field<'a>(head: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    let mut fields = fields(head);
+    let found = fields.find(|(n, _)| n.eq_ignore_ascii_case(name));
+    found.map(|(_, value)| value)
+}
+
+/// The header lines of a head: names and values.
+fn fields(head: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    let lines = head.split(|b| *b == b'\n').skip(1);
+    lines.filter_map(|line| {
+        let colon = memchr::memchr(b':', line)?;
+        Some((&line[..colon], line[colon + 1..].trim_ascii()))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::string::String;
+
+    const HEAD: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\ncontent-length: 100\r\n\
+                          ETag: \"x\"\r\nCache-Control: no-cache\r\n";
+
+    fn text(bytes: &[u8]) -> String {
+        String::from_utf8_lossy(bytes).into_owned()
+    }
+
+    #[test]
+    fn one_part() {
+        let made = partial(HEAD, b"\"x\"", b"bytes=10-19").unwrap();
+        assert_eq!(
+            text(made[0].head()),
+            "HTTP/1.1 206 Partial Content\r\nContent-Type: text/plain\r\nETag: \"x\"\r\n\
+             Cache-Control: no-cache\r\nContent-Range: bytes 10-19/100\r\nContent-Length: 10\r\n"
+        );
+        assert_eq!(made[0].part(0), Some(Part { from: 10, to: 20 }));
+        assert_eq!(
+            (made[0].lead(0), made[0].lead(1), made[0].part(1)),
+            (&b""[..], &b""[..], None)
+        );
+    }
+
+    #[test]
+    fn two_parts() {
+        let made = partial(HEAD, b"\"x\"", b"bytes=0-0,-1").unwrap();
+        let head = text(made[0].head());
+        let boundary = head.split("boundary=").nth(1).unwrap();
+        let boundary = boundary.split("\r\n").next().unwrap();
+        assert_eq!(boundary.len(), 16);
+        let lead = |range: &str| {
+            std::format!(
+                "\r\n--{boundary}\r\nContent-Type: text/plain\r\nContent-Range: bytes {range}/100\r\n\r\n"
+            )
+        };
+        let end = std::format!("\r\n--{boundary}--\r\n");
+        let leads = [0, 1, 2].map(|at| text(made[0].lead(at)));
+        assert_eq!(leads, [lead("0-0"), lead("99-99"), end.clone()]);
+        let length = 2 + lead("0-0").len() + lead("99-99").len() + end.len();
+        assert_eq!(
+            head,
+            std::format!(
+                "HTTP/1.1 206 Partial Content\r\nETag: \"x\"\r\nCache-Control: no-cache\r\n\
+                 Content-Type: multipart/byteranges; boundary={boundary}\r\nContent-Length: {length}\r\n"
+            )
+        );
+    }
+
+    #[test]
+    fn no_part() {
+        let made = partial(HEAD, b"\"x\"", b"bytes=100-").unwrap();
+        assert_eq!((made[0].status, made[0].part(0)), (416, None));
+        assert!(text(made[0].head()).contains("\r\nContent-Range: bytes */100\r\n"));
+        assert_eq!(made[0].lead(0), UNSATISFIABLE);
+        assert!(partial(HEAD, b"\"x\"", b"bytes=x").is_none());
+        assert!(partial(b"HTTP/1.1 200 OK\r\n", b"", b"bytes=0-").is_none());
+    }
+}
