@@ -12,7 +12,6 @@ use super::input::Input;
 use super::plan::{Plan, failed};
 use super::request::{self, Method, Parsed, Persist, Request};
 use super::seats::Seat;
-use super::tail::Tail;
 use crate::seam::{Clock, Conn, ConnError};
 use crate::store::{Answer, Store};
 use crate::turn::pass;
@@ -208,26 +207,19 @@ impl<S: Store, T: Clock> Service<S, T> {
             persist => persist,
         };
         let sent = match &mut plan {
-            Plan::Canned(canned) => self.send_canned(conn, seat, canned, persist, no_body).await,
-            Plan::NotModified(answer) => {
-                let tail = self.tail(persist);
-                self.write(conn, seat, &mut [answer.not_modified(), tail.bytes(), b""])
+            Plan::Page(answer) if !no_body => {
+                self.send_page(conn, seat, answer, None, first, persist)
                     .await
             }
-            Plan::Page(answer) if no_body => {
-                let tail = self.tail(persist);
-                self.write(conn, seat, &mut [answer.head(), tail.bytes(), b""])
-                    .await
-            }
-            Plan::Page(answer) => self.send_page(conn, seat, answer, first, persist).await,
             Plan::Part(answer, made) => {
-                self.send_parts(conn, seat, answer, &made[0], first, persist)
+                self.send_page(conn, seat, answer, Some(&made[0]), first, persist)
                     .await
             }
-            Plan::Composed(made) => {
+            plan => {
                 let tail = self.tail(persist);
-                let body = if no_body { b"" } else { made[0].lead(0) };
-                self.write(conn, seat, &mut [made[0].head(), tail.bytes(), body])
+                let (head, body) = plan.at_once();
+                let body = if no_body { b"" } else { body };
+                self.write(conn, seat, &mut [head, tail.bytes(), body])
                     .await
             }
         };
@@ -304,42 +296,14 @@ impl<S: Store, T: Clock> Service<S, T> {
         .await
     }
 
+    /// Sends a body of the store, or the parts of it that `made` says, with what stands between them.
+    /// `first` is the first piece.
     async fn send_page<C: Conn, A: Answer>(
         &self,
         conn: &mut C,
         seat: &Seat<'_>,
         answer: &mut A,
-        first: Option<A::Chunk>,
-        persist: Persist,
-    ) -> Result<(), ConnError> {
-        let tail = self.tail(persist);
-        let mut turn = 0;
-        let piece = first.as_ref().map_or(&b""[..], AsRef::as_ref);
-        let parts = &mut [answer.head(), tail.bytes(), piece];
-        self.write_in_turns(conn, seat, parts, answer.more(), &mut turn)
-            .await?;
-        drop(first);
-        // The head is promised by now; what fails from here on can only break off.
-        while let Some(chunk) = self
-            .timed(conn, answer.chunk())
-            .await
-            .map_err(|_| ConnError::Reset)?
-        {
-            let parts = &mut [chunk.as_ref(), b"", b""];
-            self.write_in_turns(conn, seat, parts, answer.more(), &mut turn)
-                .await?;
-        }
-        Ok(())
-    }
-
-    /// As [`send_page`](Self::send_page), of parts of the body with what stands between them. `first`
-    /// is the first piece of the first of them, and there is one.
-    async fn send_parts<C: Conn, A: Answer>(
-        &self,
-        conn: &mut C,
-        seat: &Seat<'_>,
-        answer: &mut A,
-        made: &Composed,
+        made: Option<&Composed>,
         mut first: Option<A::Chunk>,
         persist: Persist,
     ) -> Result<(), ConnError> {
@@ -347,36 +311,47 @@ impl<S: Store, T: Clock> Service<S, T> {
         let mut turn = 0;
         let mut begun = false;
         let mut at = 0;
-        while let Some(part) = made.part(at) {
-            if at > 0 {
-                answer.select(part.from, part.to);
+        let mut lead = made.map_or(&b""[..], |made| made.lead(0));
+        loop {
+            let chunk = if !lead.is_empty() {
+                None
+            } else if let Some(first) = first.take() {
+                Some(first)
+            } else {
+                // The head is promised by now; what fails from here on can only break off.
+                let chunk = self.timed(conn, answer.chunk()).await;
+                chunk.map_err(|_| ConnError::Reset)?
+            };
+            let bytes = match &chunk {
+                Some(chunk) => chunk.as_ref(),
+                None => core::mem::take(&mut lead),
+            };
+            if bytes.is_empty() && begun {
+                // This part is at its end, or all of it.
+                let Some(made) = made else { return Ok(()) };
+                at += 1;
+                lead = made.lead(at);
+                match made.part(at) {
+                    Some(part) => answer.select(part.from, part.to),
+                    None if lead.is_empty() => return Ok(()),
+                    None => {}
+                }
+                continue;
             }
-            // Head and lead are two writes if there are both, which only several parts have.
-            if !made.lead(at).is_empty() {
-                let mut parts = opening(made, &tail, &mut begun, made.lead(at));
-                self.write_in_turns(conn, seat, &mut parts, 0, &mut turn)
-                    .await?;
+            let parts = &mut [b"", b"", bytes];
+            if !core::mem::replace(&mut begun, true) {
+                parts[0] = made.map_or(answer.head(), Composed::head);
+                parts[1] = tail.bytes();
             }
-            loop {
-                let chunk = match first.take() {
-                    Some(chunk) => Some(chunk),
-                    None => self
-                        .timed(conn, answer.chunk())
-                        .await
-                        .map_err(|_| ConnError::Reset)?,
-                };
-                let Some(chunk) = chunk else { break };
-                let mut parts = opening(made, &tail, &mut begun, chunk.as_ref());
-                self.write_in_turns(conn, seat, &mut parts, answer.more(), &mut turn)
-                    .await?;
+            self.write_in_turns(conn, seat, parts, answer.more(), &mut turn)
+                .await?;
+            if made.is_some_and(|made| made.part(at).is_none()) {
+                return Ok(());
             }
-            at += 1;
         }
-        self.write_in_turns(conn, seat, &mut [made.lead(at), b"", b""], 0, &mut turn)
-            .await
     }
 
-    fn tail(&self, persist: Persist) -> Tail {
+    fn tail(&self, persist: Persist) -> super::tail::Tail {
         self.tails.get(self.clock.unix_time(), persist)
     }
 
@@ -479,19 +454,6 @@ impl<S: Store, T: Clock> Service<S, T> {
             }
         })
         .await
-    }
-}
-
-/// What is written before and with `bytes`: the head, if this is the beginning.
-fn opening<'a>(
-    made: &'a Composed,
-    tail: &'a Tail,
-    begun: &mut bool,
-    bytes: &'a [u8],
-) -> [&'a [u8]; 3] {
-    match core::mem::replace(begun, true) {
-        true => [b"", b"", bytes],
-        false => [made.head(), tail.bytes(), bytes],
     }
 }
 

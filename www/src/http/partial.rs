@@ -121,11 +121,22 @@ fn field<'a>(head: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
 
 /// The header lines of a head: names and values.
 fn fields(head: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
-    let lines = head.split(|b| *b == b'\n').skip(1);
-    lines.filter_map(|line| {
+    let mut rest = head;
+    // The status line is none.
+    let _ = next_line(&mut rest);
+    core::iter::from_fn(move || {
+        let line = next_line(&mut rest)?;
         let colon = memchr::memchr(b':', line)?;
         Some((&line[..colon], line[colon + 1..].trim_ascii()))
     })
+}
+
+#[inline(never)]
+fn next_line<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let end = memchr::memchr(b'\n', rest)?;
+    let (line, after) = rest.split_at(end + 1);
+    *rest = after;
+    Some(line)
 }
 
 #[cfg(test)]

@@ -46,6 +46,16 @@ impl<A: Answer> Plan<A> {
         }
     }
 
+    /// Head and body of what is there at once; of what comes from the store, the head.
+    pub(super) fn at_once(&self) -> (&[u8], &[u8]) {
+        match self {
+            Self::Canned(canned) => (canned.head.as_bytes(), canned.body.as_bytes()),
+            Self::NotModified(answer) => (answer.not_modified(), b""),
+            Self::Composed(made) => (made[0].head(), made[0].lead(0)),
+            Self::Page(_) | Self::Part(..) => (self.head(), b""),
+        }
+    }
+
     /// Whose bytes are sent.
     pub(super) fn body(&mut self) -> Option<&mut A> {
         match self {
