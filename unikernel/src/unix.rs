@@ -190,8 +190,9 @@ fn serve<S: Driven>(
         ..Limits::default()
     };
     let stats = Rc::new(Stats::default());
-    let service = Service::new(site, clock.clone(), limits, stats);
-    let service = Rc::new(service.with_redirect(config.redirect.clone()));
+    let mut service = Service::new(site, clock.clone(), limits, stats);
+    service.redirect_to(config.redirect.clone());
+    let service = Rc::new(service);
     let spawner = executor.spawner();
     spawner
         .spawn(accept(stack.clone(), service.clone(), spawner.clone()))

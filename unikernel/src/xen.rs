@@ -346,8 +346,9 @@ async fn network(
     let net = Net::new(device, stack, stack_time(domain));
     net.announce(stack_time(domain));
     let stats = Rc::new(Stats::default());
-    let service = Service::new(site, WallClock(domain.clone()), limits, stats);
-    let service = Rc::new(service.with_redirect(config.redirect.clone()));
+    let mut service = Service::new(site, WallClock(domain.clone()), limits, stats);
+    service.redirect_to(config.redirect.clone());
+    let service = Rc::new(service);
     let driver = drive(domain.clone(), net.clone(), events, service.clone());
     let accepter = accept(net, service.clone(), spawner.clone());
     spawner

@@ -64,13 +64,12 @@ impl Command {
 /// Whether this is a URL that paths can be put behind: with a scheme and a host, without query and
 /// fragment.
 pub fn is_base_url(url: &str) -> bool {
-    let schemes = ["http://", "https://"];
-    let rest = schemes.iter().find_map(|scheme| url.strip_prefix(scheme));
-    let host = rest
-        .and_then(|rest| rest.split('/').next())
-        .unwrap_or_default();
-    let is = |b: u8| b.is_ascii_graphic() && !b"\"#<>?@\\^`{|}".contains(&b);
-    !host.is_empty() && !host.starts_with(':') && url.bytes().all(is)
+    let url = url.as_bytes();
+    let rest = url.strip_prefix(b"http");
+    let rest = rest.map(|rest| rest.strip_prefix(b"s").unwrap_or(rest));
+    let rest = rest.and_then(|rest| rest.strip_prefix(b"://"));
+    let is = |b: &u8| b.is_ascii_graphic() && !b"\"#<>?@\\^`{|}".contains(b);
+    matches!(rest, Some([first, ..]) if !b"/:".contains(first)) && url.iter().all(is)
 }
 
 /// Words to arguments.

@@ -6,7 +6,6 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use core::fmt;
 
 use super::ranges::Part;
 use crate::cache::boxed;
@@ -82,6 +81,32 @@ impl Composer {
         }
     }
 
+    /// Adds a number. Without `core::fmt`, which takes the guest more room.
+    #[inline(never)]
+    pub(super) fn number(&mut self, n: u64) {
+        let mut digits = [0; 20];
+        let mut left = n;
+        let mut at = digits.len();
+        loop {
+            at -= 1;
+            digits[at] = b'0' + (left % 10) as u8;
+            left /= 10;
+            if left == 0 {
+                break;
+            }
+        }
+        self.push(&digits[at..]);
+    }
+
+    /// Adds the last digits of a number in hexadecimal.
+    #[inline(never)]
+    pub(super) fn hex(&mut self, n: u64, digits: u32) {
+        for digit in (0..digits).rev() {
+            let digit = n >> (4 * digit) & 15;
+            self.push(&b"0123456789ABCDEF"[digit as usize..][..1]);
+        }
+    }
+
     /// The head ends here.
     pub(super) fn end_head(&mut self) {
         self.made.head = self.made.text.len();
@@ -105,13 +130,6 @@ impl Composer {
     }
 }
 
-impl fmt::Write for Composer {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        self.push(text.as_bytes());
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -132,6 +150,18 @@ mod tests {
         assert_eq!(leads, [&b"one"[..], b"two", b"end", b""]);
         assert_eq!(made[0].part(1), Some(Part { from: 3, to: 4 }));
         assert_eq!(made[0].part(2), None);
+    }
+
+    #[test]
+    fn numbers() {
+        for n in [0, 1, 10, 4096, u64::MAX] {
+            let mut composer = Composer::new(200);
+            composer.number(n);
+            composer.push(b" ");
+            composer.hex(n, 16);
+            let expected = std::format!("{n} {n:016X}");
+            assert_eq!(composer.made.text, expected.as_bytes());
+        }
     }
 
     #[test]

@@ -124,10 +124,8 @@ impl<S: Store, T: Clock> Service<S, T> {
 
     /// Has every address but `/healthz` lead to the same one behind this URL, which begins with
     /// `http://` or `https://` and has neither query nor fragment.
-    #[must_use]
-    pub fn with_redirect(mut self, url: Option<String>) -> Self {
+    pub fn redirect_to(&mut self, url: Option<String>) {
         self.moved_to = url;
-        self
     }
 
     /// What it has done so far.

@@ -4,7 +4,6 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use core::fmt::Write;
 
 use super::composed::{Composed, Composer};
 
@@ -19,7 +18,7 @@ pub(super) enum Spelling {
     /// The [`address`] of a page.
     Address,
     /// The file of a folder, by this path.
-    Index(Box<[u8]>),
+    Index(Vec<u8>),
 }
 
 impl Spelling {
@@ -60,15 +59,14 @@ pub fn address(path: &[u8]) -> Option<&[u8]> {
 }
 
 /// Where the file `index.html` of a folder would be that is asked for by its name.
-fn index(path: &[u8]) -> Option<Box<[u8]>> {
+fn index(path: &[u8]) -> Option<Vec<u8>> {
     let folder = path.strip_suffix(b"/").unwrap_or(path);
     let mut index = Vec::new();
     let parts = [folder, b"/index.html"];
     let length = parts.iter().map(|part| part.len()).sum();
     index.try_reserve_exact(length).ok()?;
     parts.iter().for_each(|part| index.extend_from_slice(part));
-    // It has the capacity that was asked for, so this moves nothing.
-    Some(index.into_boxed_slice())
+    Some(index)
 }
 
 /// A redirect to a path of the site, decoded, with this query, which has its question mark.
@@ -127,7 +125,8 @@ fn visible(made: &mut Composer, bytes: &[u8]) {
 }
 
 fn escape(made: &mut Composer, byte: u8) {
-    let _ = write!(made, "%{byte:02X}");
+    made.push(b"%");
+    made.hex(byte.into(), 2);
 }
 
 #[cfg(test)]
@@ -158,8 +157,8 @@ mod tests {
             let found = address(path.as_bytes());
             assert_eq!(found, expected.map(str::as_bytes), "{path}");
         }
-        assert_eq!(*index(b"/a").unwrap(), *b"/a/index.html");
-        assert_eq!(*index(b"/a/").unwrap(), *b"/a/index.html");
+        assert_eq!(index(b"/a").unwrap(), b"/a/index.html");
+        assert_eq!(index(b"/a/").unwrap(), b"/a/index.html");
     }
 
     fn location(made: Option<Box<[Composed; 1]>>) -> String {

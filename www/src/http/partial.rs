@@ -4,21 +4,26 @@
 //! stay where the store has them.
 
 use alloc::boxed::Box;
-use core::fmt::Write;
 
 use twox_hash::XxHash3_64;
 
 use super::composed::{Composed, Composer};
 use super::ranges::{Part, Wanted, wanted};
+use super::request::length;
 
 const UNSATISFIABLE: &[u8] = b"range not satisfiable\n";
+const UNSATISFIABLE_HEAD: &[u8] = b"HTTP/1.1 416 Range Not Satisfiable\r\n\
+    Content-Type: text/plain; charset=utf-8\r\nContent-Length: 22\r\nCache-Control: no-store\r\n\
+    Content-Range: bytes */";
+
+/// Digits of the line that stands between parts.
+const BOUNDARY: u32 = 16;
 
 /// What answers for `range`, the value of a field `Range`, in the place of an answer with this
 /// head; nothing if all of it is to be sent.
 #[cold]
 pub(super) fn partial(head: &[u8], etag: &[u8], range: &[u8]) -> Option<Box<[Composed; 1]>> {
-    let length = field(head, b"content-length")?;
-    let length = core::str::from_utf8(length).ok()?.parse::<u64>().ok()?;
+    let length = length(field(head, b"content-length")?)?;
     match wanted(range, length) {
         Wanted::All => None,
         Wanted::Nothing => nothing(length),
@@ -31,12 +36,9 @@ pub(super) fn partial(head: &[u8], etag: &[u8], range: &[u8]) -> Option<Box<[Com
 
 fn nothing(length: u64) -> Option<Box<[Composed; 1]>> {
     let mut made = Composer::new(416);
-    let _ = write!(
-        made,
-        "HTTP/1.1 416 Range Not Satisfiable\r\nContent-Type: text/plain; charset=utf-8\r\n\
-         Content-Length: {}\r\nContent-Range: bytes */{length}\r\nCache-Control: no-store\r\n",
-        UNSATISFIABLE.len()
-    );
+    made.push(UNSATISFIABLE_HEAD);
+    made.number(length);
+    made.push(b"\r\n");
     made.end_head();
     made.push(UNSATISFIABLE);
     made.done()
@@ -45,7 +47,7 @@ fn nothing(length: u64) -> Option<Box<[Composed; 1]>> {
 fn one(head: &[u8], length: u64, part: Part) -> Option<Box<[Composed; 1]>> {
     let mut made = begin(head, &[b"content-length"]);
     content_range(&mut made, part, length);
-    let _ = write!(made, "Content-Length: {}\r\n", part.len());
+    content_length(&mut made, part.len());
     made.end_head();
     made.part(part);
     made.done()
@@ -55,31 +57,30 @@ fn one(head: &[u8], length: u64, part: Part) -> Option<Box<[Composed; 1]>> {
 fn many(head: &[u8], etag: &[u8], length: u64, parts: &[Part]) -> Option<Box<[Composed; 1]>> {
     // The tag is a hash of the content: no content has its own in it but on purpose.
     let boundary = XxHash3_64::oneshot(etag);
-    let media_type = field(head, b"content-type");
-    let mut made = begin(head, &[b"content-length", b"content-type"]);
-    let _ = write!(
-        made,
-        "Content-Type: multipart/byteranges; boundary={boundary:016x}\r\n"
-    );
+    let media_type = field(head, b"content-type").unwrap_or_default();
     // The length is that of all that follows, which is made first to know it.
     let mut leads = Composer::new(206);
     leads.end_head();
     let mut bytes = 0;
     for part in parts {
-        let _ = write!(leads, "\r\n--{boundary:016x}\r\n");
-        if let Some(media_type) = media_type {
-            line(&mut leads, b"Content-Type", media_type);
-        }
+        delimiter(&mut leads, boundary);
+        leads.push(b"\r\n");
+        line(&mut leads, b"Content-Type", media_type);
         content_range(&mut leads, *part, length);
         leads.push(b"\r\n");
         leads.part(*part);
         bytes += part.len();
     }
-    let _ = write!(leads, "\r\n--{boundary:016x}--\r\n");
+    delimiter(&mut leads, boundary);
+    leads.push(b"--\r\n");
     let leads = leads.done()?;
     let texts = (0..=parts.len()).map(|at| leads[0].lead(at));
     let text: usize = texts.clone().map(<[u8]>::len).sum();
-    let _ = write!(made, "Content-Length: {}\r\n", bytes + text as u64);
+    let mut made = begin(head, &[b"content-length", b"content-type"]);
+    made.push(b"Content-Type: multipart/byteranges; boundary=");
+    made.hex(boundary, BOUNDARY);
+    made.push(b"\r\n");
+    content_length(&mut made, bytes + text as u64);
     made.end_head();
     for (at, text) in texts.enumerate() {
         made.push(text);
@@ -88,6 +89,11 @@ fn many(head: &[u8], etag: &[u8], length: u64, parts: &[Part]) -> Option<Box<[Co
         }
     }
     made.done()
+}
+
+fn delimiter(made: &mut Composer, boundary: u64) {
+    made.push(b"\r\n--");
+    made.hex(boundary, BOUNDARY);
 }
 
 /// The status line, and all lines of the head of the whole but for some.
@@ -102,17 +108,31 @@ fn begin(head: &[u8], but: &[&[u8]]) -> Composer {
     made
 }
 
+#[inline(never)]
 fn line(made: &mut Composer, name: &[u8], value: &[u8]) {
     for bytes in [name, b": ", value, b"\r\n"] {
         made.push(bytes);
     }
 }
 
+#[inline(never)]
 fn content_range(made: &mut Composer, part: Part, length: u64) {
-    let (first, last) = (part.from, part.to.saturating_sub(1));
-    let _ = write!(made, "Content-Range: bytes {first}-{last}/{length}\r\n");
+    made.push(b"Content-Range: bytes ");
+    made.number(part.from);
+    made.push(b"-");
+    made.number(part.to.saturating_sub(1));
+    made.push(b"/");
+    made.number(length);
+    made.push(b"\r\n");
 }
 
+fn content_length(made: &mut Composer, length: u64) {
+    made.push(b"Content-Length: ");
+    made.number(length);
+    made.push(b"\r\n");
+}
+
+#[inline(never)]
 fn field<'a>(head: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     let mut fields = fields(head);
     let found = fields.find(|(n, _)| n.eq_ignore_ascii_case(name));
@@ -124,14 +144,16 @@ fn fields(head: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     let mut rest = head;
     // The status line is none.
     let _ = next_line(&mut rest);
-    core::iter::from_fn(move || {
-        let line = next_line(&mut rest)?;
-        let colon = memchr::memchr(b':', line)?;
-        Some((&line[..colon], line[colon + 1..].trim_ascii()))
-    })
+    core::iter::from_fn(move || next_field(&mut rest))
 }
 
 #[inline(never)]
+fn next_field<'a>(rest: &mut &'a [u8]) -> Option<(&'a [u8], &'a [u8])> {
+    let line = next_line(rest)?;
+    let colon = memchr::memchr(b':', line)?;
+    Some((&line[..colon], line[colon + 1..].trim_ascii()))
+}
+
 fn next_line<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
     let end = memchr::memchr(b'\n', rest)?;
     let (line, after) = rest.split_at(end + 1);

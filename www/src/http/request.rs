@@ -287,7 +287,7 @@ impl Fields {
 }
 
 /// A `Content-Length`: digits and nothing else.
-fn length(value: &[u8]) -> Option<u64> {
+pub(super) fn length(value: &[u8]) -> Option<u64> {
     let digits = !value.is_empty() && value.len() <= 18 && value.iter().all(u8::is_ascii_digit);
     let number = |n, digit: &u8| n * 10 + u64::from(digit - b'0');
     digits.then(|| value.iter().fold(0, number))

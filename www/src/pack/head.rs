@@ -58,8 +58,7 @@ impl Head<'_> {
         let mut out = status_line(304).to_vec();
         self.validators(&mut out);
         for (name, value) in self.extra {
-            let kept = ["Cache-Control", "Content-Location", "Expires"];
-            if kept.iter().any(|k| name.eq_ignore_ascii_case(k)) {
+            if is_for_caches(name) {
                 line(&mut out, name, value);
             }
         }
@@ -74,6 +73,13 @@ impl Head<'_> {
             line(out, "Vary", "Accept-Encoding");
         }
     }
+}
+
+/// Whether a 304 says it, too.
+#[inline(never)]
+fn is_for_caches(name: &str) -> bool {
+    let names = ["Cache-Control", "Content-Location", "Expires"];
+    names.iter().any(|known| name.eq_ignore_ascii_case(known))
 }
 
 /// The status line of a status that a pack, or what answers in its place, may have.

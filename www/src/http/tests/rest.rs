@@ -117,8 +117,9 @@ fn all_is_elsewhere() {
     let bytes = crate::pack::Writer::new().finish(|_| [0; 32]).unwrap();
     let pack = Pack::load(bytes.leak()).unwrap();
     let stats = Rc::new(Stats::default());
-    let service = Service::new(pack, Now(NOW), Limits::default(), stats);
-    let service = Rc::new(service.with_redirect(Some("https://b:8443/base".to_string())));
+    let mut service = Service::new(pack, Now(NOW), Limits::default(), stats);
+    service.redirect_to(Some("https://b:8443/base".to_string()));
+    let service = Rc::new(service);
     let ask = |line: &str| -> String {
         let mut talk = Talk::new(&service);
         talk.client
