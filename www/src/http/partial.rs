@@ -10,6 +10,7 @@ use twox_hash::XxHash3_64;
 use super::composed::{Composed, Composer};
 use super::ranges::{Part, Wanted, wanted};
 use super::request::length;
+use crate::pack::is_name;
 
 const UNSATISFIABLE: &[u8] = b"range not satisfiable\n";
 const UNSATISFIABLE_HEAD: &[u8] = b"HTTP/1.1 416 Range Not Satisfiable\r\n\
@@ -101,7 +102,7 @@ fn begin(head: &[u8], but: &[&[u8]]) -> Composer {
     let mut made = Composer::new(206);
     made.push(b"HTTP/1.1 206 Partial Content\r\n");
     for (name, value) in fields(head) {
-        if !but.iter().any(|but| name.eq_ignore_ascii_case(but)) {
+        if !but.iter().any(|but| is_name(name, but)) {
             line(&mut made, name, value);
         }
     }
@@ -135,7 +136,7 @@ fn content_length(made: &mut Composer, length: u64) {
 #[inline(never)]
 fn field<'a>(head: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     let mut fields = fields(head);
-    let found = fields.find(|(n, _)| n.eq_ignore_ascii_case(name));
+    let found = fields.find(|(n, _)| is_name(n, name));
     found.map(|(_, value)| value)
 }
 

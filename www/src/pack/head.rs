@@ -76,10 +76,16 @@ impl Head<'_> {
 }
 
 /// Whether a 304 says it, too.
-#[inline(never)]
 fn is_for_caches(name: &str) -> bool {
     let names = ["Cache-Control", "Content-Location", "Expires"];
-    names.iter().any(|known| name.eq_ignore_ascii_case(known))
+    let mut names = names.iter();
+    names.any(|known| is_name(name.as_bytes(), known.as_bytes()))
+}
+
+/// Whether two field names are the same. Out of line, since it takes room wherever it is.
+#[inline(never)]
+pub(crate) fn is_name(one: &[u8], other: &[u8]) -> bool {
+    one.eq_ignore_ascii_case(other)
 }
 
 /// The status line of a status that a pack, or what answers in its place, may have.

@@ -18,8 +18,8 @@ mod trailer;
 mod write;
 
 pub use entry::{Body, Entry, Keys, Variant};
-pub(crate) use head::Head;
 pub use head::may_add;
+pub(crate) use head::{Head, is_name};
 pub use load::{Pack, PackError};
 pub use made::{Made, MadeVariant};
 pub use manifest::Manifest;
