@@ -54,7 +54,7 @@ fn main() {
     }
 }
 
-/// A page of 6 KB with some of everything, 40 lines of code that no other page has among it; 50 pages
+/// A page of 6 KB with some of everything, ten lines of code that no other page has among it; 50 pages
 /// to a folder.
 fn put(folder: &Path, at: usize, round: u32) {
     let part = at / 50 + 7;
@@ -67,7 +67,7 @@ fn put(folder: &Path, at: usize, round: u32) {
     let page = format!(
         "---\ntitle: Page {at}\ndate: 2026-11-23\ntags: [a, b]\n---\n## round {round}\n\n{text}\n\n\
          | a | b |\n|---|---|\n| 1 | 2 |\n\n```rust\n{}```\n",
-        format!("    let page_{at} = round(\"{round}\", {at}); // as it is\n").repeat(40)
+        format!("    let page_{at} = round(\"{round}\", {at}); // as it is\n").repeat(10)
     );
     fs::write(path, page).expect("a file");
 }
