@@ -263,6 +263,7 @@ mod tests {
 
     /// A reader that takes nothing before it is told to.
     struct Slow {
+        begun: Sender<()>,
         go: Receiver<()>,
         took: Sender<Vec<u8>>,
         file: File,
@@ -277,6 +278,7 @@ mod tests {
     impl Write for Slow {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             // Once the test is over there is nobody to wait for.
+            let _ = self.begun.send(());
             let _ = self.go.recv();
             let _ = self.took.send(bytes.to_vec());
             Ok(bytes.len())
@@ -325,10 +327,12 @@ mod tests {
     #[test]
     fn a_reader_that_has_stopped_costs_lines_and_no_time() {
         let printer = Arc::new(Printer::new(false));
+        let (begun, beginning) = channel();
         let (go, gone) = channel();
         let (took, taken) = channel();
         let file = File::open("/dev/null").unwrap();
         let mut slow = Slow {
+            begun,
             go: gone,
             took,
             file,
@@ -337,7 +341,9 @@ mod tests {
         std::thread::spawn(move || writer.write_to(&mut slow));
         let line = [[b'x'; 99].as_slice(), b"\n"].concat();
         let lines = 3 * WAITING / line.len();
-        for _ in 0..lines {
+        printer.print(&line);
+        beginning.recv().unwrap();
+        for _ in 1..lines {
             printer.print(&line);
         }
         // He reads again, and hears how many he has missed.
